@@ -21,7 +21,7 @@ def check_settings(config: "ExtractConfig") -> None:
     _check_devices(config)
     if config.layout is not None and config.use_synthetic:
         raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
-    if config.use_synthetic and is_url(config.data_dir):
+    if config.use_synthetic and config.data_dir is not None and is_url(config.data_dir):
         raise ValueError("--use-synthetic writes videos into a local folder, not to the URL of --data-dir")
     if config.teacher_preprocess is not None:
         parse(config.teacher_preprocess)

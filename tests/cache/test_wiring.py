@@ -24,7 +24,7 @@ from embedonce.cache.repair import repair
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.timelines import build_timeline
 from embedonce.cache.verify import verify
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import extract_teacher, teacher_loading
 from embedonce.pipeline.frames.canonical_frame import replayed_crc32 as replay
 from tests.cache.test_verify import damage
 from tests.commands.test_cli import call
@@ -114,7 +114,7 @@ def test_the_requested_rows_are_embedded_again(cache, monkeypatch):
         assert cached == open_reader(cache).identity.teacher  # whose preprocessing is known
         return FakeTeacher()
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", loaded)
+    monkeypatch.setattr(teacher_loading, "load_teacher", loaded)
     command = ["verify-cache", "--cache-dir", cache, "--recompute"]
     teacher = ["--teacher-weights", "w", "--teacher-model", "m", "--teacher-activation", "gelu"]
     teacher += ["--teacher-preprocess", "p"]
@@ -138,7 +138,7 @@ def test_recomputing_with_another_teacher_fails(cache, monkeypatch):
         def embed(self, crops):
             return -super().embed(crops)
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached: Other())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached: Other())
     told = call("verify-cache", "--cache-dir", cache, "--recompute", 2, code=4)
     assert "a stored row has the cosine -" in told
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from embedonce import cli
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.metrics.json_forms import find_mismatch
 from embedonce.pipeline.metrics.results_schema import SCHEMA
 from tests.support.fake_teacher import FakeTeacher
@@ -49,7 +49,7 @@ def fake_teacher(monkeypatch):
         def drop_text_tower(self):
             self.class_text = None
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: Teacher())
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ def test_other_classes_under_the_same_name_are_refused_before_any_work(videos, t
     call("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c")
     shutil.copytree(videos / "stir pot", tmp_path / "v" / "fold cloth")
     loaded = []
-    monkeypatch.setattr(extract_teacher, "_load_teacher", loaded.append)
+    monkeypatch.setattr(teacher_loading, "load_teacher", loaded.append)
     output = error_of("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c", code=4)
     assert "'zero-shot'" in output and "--label-set" in output and loaded == []
 
@@ -249,7 +249,7 @@ def test_a_teacher_that_cannot_embed_one_image_ends_in_one_sentence(videos, tmp_
         def drop_text_tower(self):
             pass
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: Greedy())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: Greedy())
     output = error_of(
         "extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path, "--teacher-head", "none", code=5
     )

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.naming.uids import is_shortened
 from embedonce.pipeline.teachers.teacher import CallTime
 from tests.commands.test_cli import ROOT, call, error_of
@@ -26,9 +26,9 @@ def loaded(monkeypatch) -> list:
     """The teachers that were loaded, all of them fake."""
     teachers = []
     monkeypatch.setattr(
-        extract_teacher, "_load_teacher", lambda config, cached=None: teachers.append(Teacher()) or teachers[-1]
+        teacher_loading, "load_teacher", lambda config, cached=None: teachers.append(Teacher()) or teachers[-1]
     )
-    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.001, 0.001))
+    monkeypatch.setattr(teacher_loading, "teacher_time", lambda config: CallTime(0.001, 0.001))
     return teachers
 
 
@@ -118,7 +118,7 @@ def test_classes_with_equal_text_vectors_are_reported_before_any_frame_is_embedd
             caplog.records.append("embedding")
             return super().embed(crops)
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: OneWord())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: OneWord())
     call(
         "extract-teacher", "--data-dir", fill(tmp_path / "d", "cut/1.mp4", "stir/1.mp4"), "--cache-dir", tmp_path / "c"
     )

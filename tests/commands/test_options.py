@@ -22,7 +22,7 @@ from embedonce.pipeline.evaluation import evaluate as evaluating
 from embedonce.pipeline.evaluation import teacher_latency
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
-from embedonce.pipeline.extraction import data_plan, extract_teacher, plan_ego4d
+from embedonce.pipeline.extraction import data_plan, extract_teacher, plan_ego4d, teacher_loading
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -556,7 +556,7 @@ def test_an_unavailable_device_is_refused(tiny, tmp_path, monkeypatch, without):
     output = error_of("train-student", "--cache-dir", tiny, "--output-dir", tmp_path / "o", "--device", without, code=2)
     assert message in output
     with pytest.raises(ModelOptionError, match=message):
-        extract_teacher._load_teacher(ExtractConfig(None, False, tiny, device=without))
+        teacher_loading.load_teacher(ExtractConfig(None, False, tiny, device=without))
     monkeypatch.setattr(evaluating.checkpoint, "load_student", lambda path: (None, {"label_set": "tiny"}))
     monkeypatch.setattr(evaluating.checkpoint, "check_fit", lambda *arguments, **more: None)
     with pytest.raises(ModelOptionError, match=message):
@@ -618,7 +618,7 @@ def test_relabel_loads_the_teacher_with_the_given_options(tiny, tmp_path, monkey
         seeds.append(seed)
         return real(writer, labeling, seed)
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", loaded)
+    monkeypatch.setattr(teacher_loading, "load_teacher", loaded)
     monkeypatch.setattr(extract_teacher.relabeling, "write_labels", written)
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     teacher = ["--teacher-weights", "w", "--teacher-model", "m", "--teacher-activation", "gelu"]

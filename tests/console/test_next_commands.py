@@ -9,7 +9,7 @@ import pytest
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.console.next_commands import command
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from tests.commands.test_cli import HERE, SMALL, call
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.tiny_cache import make_tiny_cache
@@ -27,7 +27,7 @@ class Teacher(FakeTeacher):
 
 @pytest.fixture(autouse=True)
 def fake_teacher(monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
 
 
 @pytest.fixture(scope="module")

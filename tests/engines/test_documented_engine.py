@@ -8,7 +8,7 @@ from embedonce.cache.store import open_reader
 from embedonce.pipeline.engines import child_process
 from embedonce.pipeline.engines.engine import EngineOptions
 from embedonce.pipeline.engines.registry import ENGINES, make_engine
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from tests.commands.test_cli import call, error_of
@@ -49,7 +49,7 @@ def test_extraction_runs_on_a_registered_engine(tmp_path, monkeypatch):
     """Without a single worker process."""
     (tmp_path / "videos" / "cut").mkdir(parents=True)
     write_video(tmp_path / "videos" / "cut" / "a.mp4", 30)
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: TeacherWithTextTower())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: TeacherWithTextTower())
     monkeypatch.setattr(child_process, "multiprocessing", None)
     arguments = ["extract-teacher", "--data-dir", tmp_path / "videos", "--cache-dir", tmp_path / "cache"]
     call(*arguments, "--engine", "serial")

@@ -17,7 +17,7 @@ from embedonce.models.teachers.configuration import shape_of
 from embedonce.pipeline.commands.registry import COMMANDS
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.settings import ExportConfig
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.estimates import FRAMES_PER_SAMPLE, NUM_SAMPLES, sample_positions
 from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -47,8 +47,8 @@ class Teacher(FakeTeacher):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
-    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
+    monkeypatch.setattr(teacher_loading, "teacher_time", lambda config: CallTime(0.01, 0.01))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_quarantined_videos_are_counted_as_unusable(quick, videos):
 @pytest.mark.integration
 def test_the_estimated_space_is_right_within_a_third(videos, count, monkeypatch):
     """For small sets of different videos and the real demo teacher."""
-    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
+    monkeypatch.setattr(teacher_loading, "teacher_time", lambda config: CallTime(0.01, 0.01))
     for path in sorted(videos.rglob("*.mp4"))[count:]:
         path.unlink()
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]

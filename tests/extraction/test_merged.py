@@ -10,7 +10,7 @@ from embedonce.cache.errors import StorageError
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.frames.canonical_frame import replayed_crc32
 from tests.commands.test_cli import call
 from tests.extraction.test_runner import check_same_rows, content
@@ -25,7 +25,7 @@ NUM_FRAMES = {"cut/a.mp4": 60, "cut/b.mp4": 90, "stir/c.mp4": 120, "stir/d.mp4":
 
 @pytest.fixture(autouse=True)
 def teacher(monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 from embedonce.cache import commit
 from embedonce.cache.errors import AlreadyCommittedError, StorageError
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from tests.commands.test_cli import call, error_of
 from tests.conftest import make_cache_identity, second_backend_slow
 from tests.support.crash_session import IN_FLUX, UNITS, contents, run_session
@@ -50,7 +50,7 @@ def teacher(monkeypatch) -> type[Teacher]:
         Teacher.loaded += 1
         return Teacher()
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", load)
+    monkeypatch.setattr(teacher_loading, "load_teacher", load)
     monkeypatch.setattr(Teacher, "loaded", 0)
     return Teacher
 
@@ -236,7 +236,7 @@ def test_a_run_is_refused_if_another_one_starts_while_it_loads_its_teacher(argum
         first.append(open_writer(tmp_path / "c", open_reader(tmp_path / "c").identity))
         return Teacher()
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", load)
+    monkeypatch.setattr(teacher_loading, "load_teacher", load)
     before = tree(tmp_path / "other")
     assert "is being written by another process" in error_of(*arguments, code=4)
     assert tree(tmp_path / "c") == before

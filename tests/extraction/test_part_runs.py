@@ -14,7 +14,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
-from embedonce.pipeline.extraction import extract_teacher, summary
+from embedonce.pipeline.extraction import summary, teacher_loading
 from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract
@@ -239,7 +239,7 @@ def test_a_part_says_what_follows(videos, tmp_path, monkeypatch):
         def drop_text_tower(self):
             pass
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: Teacher())
     paths = ["--data-dir", videos, "--cache-dir", tmp_path / "c"]
     told = call("extract-teacher", *paths, "--part", "2/5", "--fps", 1, "--views", 0)
     assert "part 2/5: listed 1 videos = 1 committed" in told

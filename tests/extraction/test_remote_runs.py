@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,test]'")
 
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import extract_teacher, teacher_loading
 from embedonce.pipeline.remote_files import spool
 from embedonce.pipeline.teachers.teacher import CallTime
 from tests.commands.test_cli import call, error_of
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(autouse=True)
 def teacher(monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_run_over_a_changed_folder_matches_as_a_local_one(videos, url_of, tmp_
 
 @pytest.mark.parametrize("url_of", ["memory"], indirect=True)
 def test_a_dry_run_counts_as_that_of_the_local_folder(videos, url_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
+    monkeypatch.setattr(teacher_loading, "teacher_time", lambda config: CallTime(0.01, 0.01))
     words = ("--cache-dir", tmp_path / "c", "--fps", "10", "--dry-run")
     local = call("extract-teacher", "--data-dir", videos, *words)
     remote = call("extract-teacher", "--data-dir", url_of(videos), *words)

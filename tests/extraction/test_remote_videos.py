@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,test]'")
 
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.remote_files import spool
 from embedonce.pipeline.sources.folder.video_source import folder_source
 from embedonce.pipeline.sources.registry import data_folder
@@ -35,7 +35,7 @@ def run(tmp_path):
 
 @pytest.fixture(autouse=True)
 def teacher(monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def bucket(s3):
 def local(videos, tmp_path_factory) -> Path:
     cache = tmp_path_factory.mktemp("local") / "c"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
+        patch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
         extract(videos, cache)
     return cache
 

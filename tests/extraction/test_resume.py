@@ -11,7 +11,7 @@ from embedonce.cache.errors import IdentityMismatchError, StorageError
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.local import LocalStore
-from embedonce.pipeline.extraction import extract_teacher, preflight
+from embedonce.pipeline.extraction import preflight, teacher_loading
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -192,7 +192,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(folder):
 
 @pytest.mark.integration
 def test_a_dry_run_from_the_command_line_loads_no_weights(folder, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: pytest.fail("weights were loaded"))
     arguments = ["extract-teacher", "--data-dir", str(folder), "--cache-dir", str(folder / "c"), "--dry-run"]
     ran = CliRunner().invoke(cli.main, [*arguments, "--teacher-model", "demo-clip"])
     assert ran.exit_code == 0, ran.output

@@ -22,7 +22,7 @@ from embedonce.cache.merging.merge import merge
 from embedonce.cache.plausibility import record_problems
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.reporting.contact_sheet import contact_sheet
 from embedonce.pipeline.teachers.teacher import CallTime
@@ -216,7 +216,7 @@ def test_the_largest_tolerance_is_accepted_as_messages_print_it():
 
 
 def test_the_dry_run_says_what_is_saved(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
+    monkeypatch.setattr(teacher_loading, "teacher_time", lambda config: CallTime(0.01, 0.01))
     arguments = ["extract-teacher", "--data-dir", folder, "--cache-dir", tmp_path / "c", "--teacher-size", "demo"]
     arguments += ["--teacher-head", "none", "--sampling", "snap", "--fps", "1", "--dry-run"]
     told = call(*arguments)

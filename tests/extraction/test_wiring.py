@@ -19,7 +19,7 @@ from embedonce.models.teachers import open_clip
 from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.engines.registry import ENGINES
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import extract_teacher, teacher_loading
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract, make_identity
@@ -318,11 +318,11 @@ def test_the_teacher_is_loaded_as_configured(tmp_path, monkeypatch):
     monkeypatch.setattr(open_clip, "load_teacher", lambda *arguments: asked.append(arguments) or Clip())
     usual = ExtractConfig(tmp_path, False, tmp_path / "c", device="cpu")
     told = {"teacher_model": "m.json", "teacher_weights": "w.pt", "teacher_activation": "quickgelu", "seed": 9}
-    loaded = extract_teacher._load_teacher(dataclasses.replace(usual, **told))
+    loaded = teacher_loading.load_teacher(dataclasses.replace(usual, **told))
     assert loaded.identity == FakeTeacher().identity
     assert loaded.device_facts() == {"device": "cpu", "precision": "float32"}
-    extract_teacher._load_teacher(dataclasses.replace(usual, teacher_size="large"))
-    extract_teacher._load_teacher(dataclasses.replace(usual, teacher_size="demo"))
+    teacher_loading.load_teacher(dataclasses.replace(usual, teacher_size="large"))
+    teacher_loading.load_teacher(dataclasses.replace(usual, teacher_size="demo"))
     (model, weights, activation, device, seed), large, demo = (arguments[:5] for arguments in asked)
     assert (model, weights, activation, device.type, seed) == ("m.json", "w.pt", "quickgelu", "cpu", 9)
     assert large[:3] == ("ViT-L-14-quickgelu", "openai", None) and large[4] == 0
@@ -351,7 +351,7 @@ def labeled(tmp_path_factory, monkeypatch) -> Path:
         (root / action).mkdir()
         for number in range(4):
             write_video(root / action / f"{number}.mp4", 12)
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: WithTower())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: WithTower())
     return root
 
 

@@ -12,7 +12,7 @@ from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.engines.engine import TaskResult
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.extraction import estimates, extract_teacher, plan_ego4d, planning
+from embedonce.pipeline.extraction import estimates, plan_ego4d, planning, teacher_loading
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.dry_run import DryRun, dry_run_lines
 from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate, overhead_bytes_per_row
@@ -79,15 +79,15 @@ def test_the_teacher_is_timed_per_image_after_warm_up(tmp_path, monkeypatch):
     monkeypatch.setattr(open_clip, "image_tower_for_latency", lambda model, device: (tower, 8))
     monkeypatch.setattr(teacher.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(teacher.time, "process_time", lambda: 2 * clock[0])
-    found = extract_teacher.teacher_time(config_of(tmp_path, device="cpu"))
+    found = teacher_loading.teacher_time(config_of(tmp_path, device="cpu"))
     assert found == CallTime(pytest.approx(3.2 / 16), pytest.approx(6.4 / 16)) and seen == [(16, 3, 8, 8)] * 4
 
 
 def test_a_teacher_on_a_gpu_takes_no_processor_time_and_several_are_faster(tmp_path, monkeypatch):
     monkeypatch.setattr(OpenClipLoader, "time_per_image", lambda self, options: CallTime(0.4, 0.4))
     for places, expected in ((("cuda:0", "cuda:1"), CallTime(0.2, 0.0)), (("cpu", "cpu"), CallTime(0.4, 0.4))):
-        monkeypatch.setattr(extract_teacher, "teacher_places", lambda *asked, places=places: places)
-        assert extract_teacher.teacher_time(config_of(tmp_path)) == expected
+        monkeypatch.setattr(teacher_loading, "teacher_places", lambda *asked, places=places: places)
+        assert teacher_loading.teacher_time(config_of(tmp_path)) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.prompts.inflection import with_article
 from embedonce.pipeline.labeling.prompts.label_phrases import sentence_phrase
@@ -170,7 +170,7 @@ def tiny(tmp_path):
 
 @pytest.mark.integration
 def test_a_label_set_has_prompts_of_the_chosen_style(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: FakeTeacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: FakeTeacher())
     (tmp_path / "names.txt").write_text("cutting bread\ncup\n")
     command = ["relabel", "--cache-dir", tiny, "--classes", tmp_path / "names.txt", "--clips-from", "tiny"]
     call(*command, "--label-set", "usual")
@@ -182,7 +182,7 @@ def test_a_label_set_has_prompts_of_the_chosen_style(tiny, tmp_path, monkeypatch
 
 
 def test_inspect_cache_shows_prompts(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: FakeTeacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: FakeTeacher())
     (tmp_path / "n.txt").write_text("cutting bread\ncup\n")
     call("relabel", "--cache-dir", tiny, "--classes", tmp_path / "n.txt", "--clips-from", "tiny", "--label-set", "mine")
     shown = call("inspect-cache", "--cache-dir", tiny, "--prompts")

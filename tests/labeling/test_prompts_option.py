@@ -11,7 +11,7 @@ from embedonce.cache.inspect import SHOWN_CLASSES, SHOWN_PROMPTS, prompt_lines
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.label_requests import checked_requests, chosen_prompts
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.prompts.class_prompts import prompts_sha256
@@ -36,7 +36,7 @@ class NoImages(FakeTeacher):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: NoImages())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: NoImages())
     return make_tiny_cache(tmp_path / "cache", 4)
 
 

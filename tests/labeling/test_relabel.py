@@ -9,7 +9,7 @@ import pytest
 
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.labeling.prompts.templates import ACTION_PROMPTS, ENGLISH_OBJECT_PROMPTS, class_prompts
 from embedonce.pipeline.teachers.teacher import CallTime
@@ -69,7 +69,7 @@ def made(tmp_path_factory) -> Path:
     for uid in (U1, U2, U3):
         write_video(root / "data" / "v2" / "full_scale" / f"{uid}.mp4", int(LASTS * 30))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
+        patch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Images())
         call("extract-teacher", "--data-dir", root / "data", "--cache-dir", root / "cache")
     return root
 
@@ -77,7 +77,7 @@ def made(tmp_path_factory) -> Path:
 @pytest.fixture
 def cache(made, tmp_path, monkeypatch) -> Path:
     """A copy of that cache, without the videos and with a teacher that must not embed images."""
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: NoImages())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: NoImages())
     shutil.copytree(made / "data" / "v2" / "annotations", tmp_path / "data" / "v2" / "annotations")
     shutil.copy(made / "data" / "ego4d.json", tmp_path / "data")
     return shutil.copytree(made / "cache", tmp_path / "cache")
@@ -146,7 +146,7 @@ def test_a_fitted_head_needs_no_teacher(cache, tmp_path, monkeypatch):
     def never(config):
         raise AssertionError("the teacher was loaded")
 
-    monkeypatch.setattr(extract_teacher, "_load_teacher", never)
+    monkeypatch.setattr(teacher_loading, "load_teacher", never)
     arguments = ["--data-dir", tmp_path / "data", "--annotations", "moments", "--teacher-head"]
     output = call("relabel", "--cache-dir", cache, *arguments, "fitted", "--label-set", "by-head")
     assert "label set by-head: 2 classes, 3 clips" in output
@@ -209,7 +209,7 @@ def test_a_different_label_set_of_the_same_name_is_not_overwritten(cache, tmp_pa
 
 
 def test_several_kinds_of_annotations_extract_each_frame_once(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Images())
     kinds = "moments,fho-verbs,lta-nouns,narrations"
     arguments = [
         "--data-dir",
@@ -234,7 +234,7 @@ def test_dry_run_and_plan_give_the_same_figures(made, tmp_path):
     arguments = ["--data-dir", made / "data", "--annotations", "moments,narrations"]
     planned = call("plan-ego4d", *arguments, "--json", tmp_path / "plan.json")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
+        patch.setattr(teacher_loading, "teacher_time", lambda config: CallTime(0.01, 0.01))
         dry = call("extract-teacher", *arguments, "--dry-run", "--cache-dir", tmp_path / "c")
     lines = [line for line in planned.splitlines() if not line.startswith(("note", "counts"))]
     assert len(lines) > 6 and set(lines) <= set(dry.splitlines())
@@ -261,7 +261,7 @@ def test_different_clips_under_the_same_name_are_refused(cache, tmp_path):
 
 
 def test_videos_with_deleted_files_keep_their_labels(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations"]
     (tmp_path / "m/data/v2/full_scale" / f"{U2}.mp4").unlink()
@@ -271,7 +271,7 @@ def test_videos_with_deleted_files_keep_their_labels(made, tmp_path, monkeypatch
 
 
 def test_clips_at_times_that_were_not_extracted_are_reported(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     documents = FILES | {"fho_main.json": {"videos": [fho_video(U2, action(1, 3), action(5, 7))]}}
     for name, document in documents.items():

@@ -5,7 +5,7 @@ import pytest
 
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.labeling.requests import MAX_STORED_CLASSES, request_label_set
 from embedonce.pipeline.sources.source import Clip, Source
 from tests.commands.test_cli import call, error_of
@@ -23,7 +23,7 @@ class Teacher(FakeTeacher):
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> list:
     """Options of two commands for a cache of two videos in folders of their classes."""
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
     for name in ("cut/1", "stir/2"):
         (tmp_path / "v" / name).parent.mkdir(parents=True)
         write_video(tmp_path / "v" / f"{name}.mp4", 60)

@@ -11,7 +11,7 @@ from embedonce.cache.convert import convert
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.extraction import decode_tasks, extract_teacher
+from embedonce.pipeline.extraction import decode_tasks, teacher_loading
 from embedonce.pipeline.extraction.upright import PlannedShape
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.sources.content_identity import WHOLE_BYTES, are_equal, fingerprint, whole_fingerprint
@@ -35,7 +35,7 @@ class Teacher(FakeTeacher):
 
 @pytest.fixture(autouse=True)
 def fake_teacher(monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Teacher())
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_training_labels_of_a_fitted_head_cannot_change(videos, monkeypatch):
     name = uid.removeprefix("cut_2F").removesuffix("_2Emp4")
     (videos / "cut" / f"{name}.mp4").rename(videos / "stir/x.mp4")
     monkeypatch.setattr(
-        extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
+        teacher_loading, "load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
     output = refused(videos, "--teacher-head", "fitted", code=4)
     assert f"was fitted to training labels that have changed (cut/{name}.mp4: cut -> stir)" in output
@@ -188,7 +188,7 @@ def test_training_labels_of_a_fitted_head_cannot_change(videos, monkeypatch):
 @pytest.mark.integration
 def test_copies_in_two_classes_are_refused_before_extraction(videos, monkeypatch):
     monkeypatch.setattr(
-        extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
+        teacher_loading, "load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
     shutil.copy(videos / "cut/1.mp4", videos / "stir/copy.mp4")
     output = refused(videos, code=2)

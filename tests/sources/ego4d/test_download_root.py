@@ -8,7 +8,7 @@ import pytest
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
@@ -38,7 +38,7 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def fake_teacher(monkeypatch):
-    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
+    monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: Images())
 
 
 @pytest.mark.integration
