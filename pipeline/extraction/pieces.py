@@ -11,7 +11,7 @@ import numpy as np
 
 from embedonce.pipeline.video.skipping import PackedPlan
 
-PIECE_PACKETS = 10_000  # to decode: at 30 frames per second, more than five minutes of video
+PIECE_PACKETS = 3_000  # to decode: several seconds at 1080p, against tenths to open a file and to decode a group twice
 MAX_PIECES = 16  # of one video: a damaged piece may have to decode everything before it as well
 TOLERANCE = 0.25  # of a piece, for a better place to cut
 

@@ -11,6 +11,7 @@ from embedonce.pipeline.processes.cores import cpu_seconds, usable_cores
 SHORT_SEC = 5.0  # shorter runs consist of starting and ending, so nothing is concluded from them
 BUSY_SHARE = 0.75  # a stage that worked for less of the time did not hold up the others
 ALL_CORES_SHARE = 0.9  # of the time of all cores: nothing else can run beside it
+COMPUTING_SHARE = 0.7  # busy decode processes that computed for less of their time waited for what they read
 THREADS = "OMP_NUM_THREADS"
 
 
@@ -126,7 +127,15 @@ def _for_decoding(times: StageTimes) -> str:
         return "there were no further videos or pieces of videos, so more --decode-workers would not help"
     if times.workers < times.num_cores:
         return "more --decode-workers would help"
-    return "the cores are not, so reading the videos takes long: a faster disk or network would help"
+    if _decoding_share(times) < COMPUTING_SHARE:
+        return "the cores are not, so reading the videos takes long: a faster disk or network would help"
+    return "the last videos or pieces of videos took longer than the others, so more --decode-workers would not help"
+
+
+def _decoding_share(times: StageTimes) -> float:
+    """The share of the time of busy decode processes in which they computed, and did not wait for a disk or network."""
+    teacher = times.teacher if times.device == "cpu" else 0.0
+    return (times.cores * times.num_cores - teacher) / (times.decode * times.workers)
 
 
 def _for_the_teacher(times: StageTimes) -> str:

@@ -162,8 +162,8 @@ def test_pieces_of_a_video_are_done_by_several_lanes_at_once():
 
 
 def test_long_videos_are_cut_as_extractions_cut_them():
-    videos = [SimulatedVideo("a", sec, int(sec), 1.0, 1.0, 1.0) for sec in (600.0, 700.0, 7200.0, 25_200.0)]
-    assert [video.num_pieces for video in with_pieces(videos)] == [1, 2, 16, 16]
+    videos = [SimulatedVideo("a", sec, int(sec), 1.0, 1.0, 1.0) for sec in (150.0, 199.0, 200.0, 7200.0, 25_200.0)]
+    assert [video.num_pieces for video in with_pieces(videos)] == [1, 1, 2, 16, 16]
     assert all(video.num_pieces == 1 for video in split_long(with_pieces(videos), 512) if "-" in video.uid)
 
 

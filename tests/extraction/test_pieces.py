@@ -44,20 +44,21 @@ def even(count: int, length: int) -> Costs:
 
 
 def test_pieces_cost_about_the_same_and_enough():
-    assert borders(even(8, 5_000)) == [0, 2, 4, 6]  # 10,000 packets each
-    assert borders(even(8, 2_400)) == [0]  # 19,200 packets are not enough for two
-    assert borders(even(3, 100_000)) == [0, 1, 2]  # no unit is cut
-    assert len(borders(even(1000, 5_000))) == pieces.MAX_PIECES
-    assert borders(costs([0, 30_000, 31_000], [30_000, 31_000, 32_000])) == [0, 1]
+    assert pieces.PIECE_PACKETS == 3_000
+    assert borders(even(8, 1_500)) == [0, 2, 4, 6]  # 3,000 packets each
+    assert borders(even(8, 740)) == [0]  # 5,920 packets are not enough for two
+    assert borders(even(3, 30_000)) == [0, 1, 2]  # no unit is cut
+    assert len(borders(even(1000, 1_500))) == pieces.MAX_PIECES
+    assert borders(costs([0, 9_000, 9_300], [9_000, 9_300, 9_600])) == [0, 1]
 
 
 def test_a_cut_where_fewer_packets_are_decoded_twice_is_preferred():
-    ends = np.arange(1, 9) * 2_500
-    begins = np.append(0, ends[:-1] - 200)
+    ends = np.arange(1, 9) * 750
+    begins = np.append(0, ends[:-1] - 60)
     assert borders(Costs(begins, ends)) == [0, 4]
-    begins[3] += 150
+    begins[3] += 45
     assert borders(Costs(begins, ends)) == [0, 3]
-    begins[1] += 200
+    begins[1] += 60
     assert borders(Costs(begins, ends)) == [0, 3], "too uneven"
 
 
