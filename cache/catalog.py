@@ -6,6 +6,7 @@ process has committed since.
 
 from functools import partial
 
+from embedonce.cache.added_teachers.reader import AddedTeacherDocuments
 from embedonce.cache.label_set_reader import LabelSetReader
 from embedonce.cache.layout import Layout
 from embedonce.cache.parsed_folder import ParsedFolder
@@ -20,13 +21,15 @@ from embedonce.cache.verified_shards import VerifiedShards
 class Catalog:
     """The documents and shards of the cache in a store. May be pickled: shards are opened again where it is used.
 
-    frames: records of the frame shards by unit. labels: all label sets. shards: those that were opened.
+    frames: records of the frame shards by unit. labels: all label sets. teachers: those that were added. shards: those
+    that were opened.
     """
 
     def __init__(self, layout: Layout, identity: CacheIdentity):
         self.layout, self.identity = layout, identity
         self.frames: ParsedFolder[Record] = ParsedFolder(layout.frame_paths().records, read_record)
         self.labels = LabelSetReader(layout)
+        self.teachers = AddedTeacherDocuments(layout, identity)
         self.shards = VerifiedShards(layout, identity)
         self._plan: ParsedFolder[PlanPart] = ParsedFolder(layout.plan, read_part)
         self._checked_plan: list[PlanPart] | None = None
@@ -42,6 +45,7 @@ class Catalog:
         self._plan.refresh()
         self._checked_plan = None
         self.labels.refresh()
+        self.teachers.refresh()
 
     def plan(self) -> list[PlanPart]:
         """Every part of the plan, in order. DamagedError if one cannot be read, or one before the last is missing."""

@@ -1,11 +1,20 @@
 """Comparing a cache's documents with its folders: files that are missing, and files that nothing refers to."""
 
+import contextlib
 from collections.abc import Iterator
 
 from embedonce.cache import manifest as manifests
 from embedonce.cache.backends.registry import BACKENDS
-from embedonce.cache.errors import some
-from embedonce.cache.layout import CONTINUED, Layout, continued_folder, numbered_file
+from embedonce.cache.errors import DamagedError, some
+from embedonce.cache.layout import (
+    CONTINUED,
+    Column,
+    Layout,
+    TeacherColumn,
+    continued_folder,
+    numbered_file,
+    teacher_files,
+)
 from embedonce.cache.manifest import LostFile
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import file_name
@@ -15,7 +24,7 @@ from embedonce.cache.stores.stored_path import StoredPath
 
 LABEL_SET_FOLDERS = ("clips", "revisions", "logits", "records")
 _FILES = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock", "removal.json"}
-_FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "attempts", "withdrawn"}
+_FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "attempts", "withdrawn", "teachers"}
 
 
 def missing_files(
@@ -35,7 +44,11 @@ def missing_files(
             reported.add(lost.path)
             yield lost, f"{lost.path} is missing: the manifest lists it"
     quarantined = {uid for uid in planned if file_name(uid) in documents}
-    implied = [*_missing_quarantine(reader, layout, plan, quarantined), *_missing_label_sets(layout)]
+    implied = [
+        *_missing_quarantine(reader, layout, plan, quarantined),
+        *_missing_label_sets(layout),
+        *_missing_teachers(layout),
+    ]
     for name in label_sets:
         implied += _missing_of_label_set(reader, layout, plan, name, has_manifest=manifest is not None)
     for lost, message in implied:
@@ -73,13 +86,24 @@ def extra_files(
             yield from (path for folder in layout.logit_paths(name) for path in folder.list())
         else:
             yield from _extra_of_column(layout, name, reader, reader.label_records(name))
+    yield from _extra_of_teachers(layout, reader)
+
+
+def _extra_of_teachers(layout: Layout, reader: CacheReader) -> Iterator[StoredPath]:
+    names = reader.teachers.names()
+    yield from _others(layout.teachers, set(names))
+    for name in names:
+        document, inner = layout.teacher_document(name), layout.teacher_paths(name)
+        yield from _others(document.parent, {document.name, *(folder.name for folder in inner)})
+        with contextlib.suppress(DamagedError):  # then nothing is known of what it has
+            yield from _extra_of_column(layout, TeacherColumn(name), reader, reader.teachers.records(name))
 
 
 def _extra_of_column(
-    layout: Layout, label_set: str | None, reader: CacheReader, records: dict[str, Record]
+    layout: Layout, column: Column, reader: CacheReader, records: dict[str, Record]
 ) -> Iterator[StoredPath]:
     """Shards without a record, and other files in the two folders of a column. records: those that can be read."""
-    shards, folder = layout.column_paths(label_set)
+    shards, folder = layout.column_paths(column)
     paths, suffix = folder.list(".json"), BACKENDS[reader.identity.backend].suffix
     units = {path.stem for path in paths} - {unit for unit, record in records.items() if not record.num_rows}
     yield from _others(folder, {path.name for path in paths})
@@ -120,6 +144,14 @@ def _missing_label_sets(layout: Layout) -> Iterator[tuple[LostFile, str]]:
         if left:
             message = f"{path} is missing: the folder holds {some(left, 1)} of that label set"
             yield LostFile(path, None, folder.name), message
+
+
+def _missing_teachers(layout: Layout) -> Iterator[tuple[LostFile, str]]:
+    for folder in (path for path in layout.teachers.list() if path.is_folder()):
+        path, left = layout.teacher_document(folder.name), teacher_files(layout, folder.name)
+        if left and not path.exists():
+            message = f"{path} is missing: the folder holds {some(map(str, left), 1)} of that teacher"
+            yield LostFile(path, teacher=folder.name), message
 
 
 def _missing_of_label_set(

@@ -1,4 +1,4 @@
-"""Converting a cache to another back end, with the same plan, units, rows, labels and provenance.
+"""Converting a cache to another back end, with the same plan, units, rows, labels, added teachers and provenance.
 
 Uses the writer's commits, so it can be interrupted at any time and run again.
 """
@@ -50,6 +50,8 @@ def convert(
         done = _copy_frames(reader, writer, on_progress)
         for name in reader.label_sets():
             done += _copy_label_set(reader, writer, name)
+        for name in reader.teachers.names():
+            done += _copy_teacher(reader, writer, name)
         for name, video in reader.quarantined().items():
             writer.quarantine(name, video)
         copy_withdrawn(Layout(source), Layout(target))
@@ -66,15 +68,17 @@ def convert(
 def _lacking_bytes(reader: CacheReader, target: Store) -> int:
     """The size of the shards, as they are in the source, that the target does not have."""
     copied = open_reader(target) if has_cache(target) else None
-    lacking = _sizes(reader, None, copied.records if copied else ())
+    lacking = _sizes(reader.records, copied.records if copied else ())
     for name in reader.label_sets():
         is_copied = copied is not None and name in copied.label_sets()
-        lacking += _sizes(reader, name, copied.label_records(name) if copied and is_copied else ())
+        lacking += _sizes(reader.label_records(name), copied.label_records(name) if copied and is_copied else ())
+    for name in reader.teachers.names():
+        is_copied = copied is not None and name in copied.teachers.names()
+        lacking += _sizes(reader.teachers.records(name), copied.teachers.records(name) if copied and is_copied else ())
     return sum(lacking)
 
 
-def _sizes(reader: CacheReader, label_set: str | None, copied: Container[str]) -> list[int]:
-    records = reader.records if label_set is None else reader.label_records(label_set)
+def _sizes(records: dict[str, Record], copied: Container[str]) -> list[int]:
     return [record.num_bytes for unit, record in records.items() if unit not in copied]
 
 
@@ -148,5 +152,16 @@ def _copy_label_set(reader: CacheReader, writer: CacheWriter, name: str) -> int:
     for unit, record in lacking.items():
         frames = reader.records[unit]
         writer.commit_logits(name, unit, frames.keys, reader.all_logits(name, unit), record.provenance)
+        reader.close()
+    return len(lacking)
+
+
+def _copy_teacher(reader: CacheReader, writer: CacheWriter, name: str) -> int:
+    writer.teachers.create(name, reader.teachers.read(name).identity)
+    copied = writer.reader().teachers.records(name)
+    lacking = {unit: record for unit, record in reader.teachers.records(name).items() if unit not in copied}
+    for unit, record in lacking.items():
+        embeddings, crop_crc32 = reader.teachers.all_embeddings(name, unit), reader.teachers.all_crop_crc32(name, unit)
+        writer.teachers.commit(name, unit, embeddings, crop_crc32, record.provenance)
         reader.close()
     return len(lacking)

@@ -51,6 +51,10 @@ class LabelSetError(CacheError, LookupError):
     """A label set does not exist, is ambiguous, or differs from the one of that name on disk."""
 
 
+class TeacherError(CacheError, LookupError):
+    """An added teacher does not exist, or differs from the one of that name, or is there under another name."""
+
+
 class StorageError(CacheError, OSError):
     """The file system failed or refused: full, read-only, missing. The same command works once that is fixed."""
 

@@ -20,23 +20,37 @@ MAX_CROP_BYTES = 1 << 30  # of all views of one frame, as the teacher sees them
 
 def identity_document(identity: CacheIdentity) -> dict:
     """The fields of cache.json; without snap_tolerance if it has none, and without a crop_fraction of 1."""
-    document = dataclasses.asdict(identity)
-    if identity.teacher.crop_fraction == 1:
-        del document["teacher"]["crop_fraction"]
+    document = dataclasses.asdict(identity) | {"teacher": teacher_document(identity.teacher)}
     return {name: value for name, value in document.items() if name != "snap_tolerance" or value is not None}
+
+
+def teacher_document(teacher: TeacherIdentity) -> dict:
+    """The fields of a teacher; without a crop_fraction of 1."""
+    fields = dataclasses.asdict(teacher)
+    return {name: value for name, value in fields.items() if name != "crop_fraction" or value != 1}
 
 
 def identity_from(document: dict, name: str) -> CacheIdentity:
     """The identity in a document. DamagedError, with the document's name, if a field is missing or invalid."""
     with as_damaged_error(name):
-        teacher = dict(document["teacher"])
-        teacher |= {field: parse_list(teacher[field]) for field in ("mean", "std")}
-        identity = validate_types(CacheIdentity(**{**document, "teacher": validate_types(TeacherIdentity(**teacher))}))
+        identity = validate_types(CacheIdentity(**{**document, "teacher": _teacher_of(document["teacher"])}))
         _check_identity(identity)
         return identity
 
 
-def differences(requested: CacheIdentity, stored: CacheIdentity) -> list[str]:
+def teacher_from(fields: dict, num_views: int) -> TeacherIdentity:
+    """The identity of an added teacher in these fields. Errors of as_damaged_error. num_views: of the cache."""
+    teacher = _teacher_of(fields)
+    _check_teacher(teacher, num_views)
+    return teacher
+
+
+def _teacher_of(fields: dict) -> TeacherIdentity:
+    listed = {field: parse_list(fields[field]) for field in ("mean", "std")}
+    return validate_types(TeacherIdentity(**{**fields, **listed}))
+
+
+def differences(requested: CacheIdentity | TeacherIdentity, stored: CacheIdentity | TeacherIdentity) -> list[str]:
     """One line for each field that differs: `field: <stored> -> <requested>`.
 
     format_version follows from other fields, and is not listed beside them.
@@ -63,12 +77,10 @@ def _check_identity(identity: CacheIdentity) -> None:
         raise ValueError(f"invalid sampling {brief(identity.sampling)} with snap_tolerance {identity.snap_tolerance}")
     if identity.fps is not None and identity.snap_tolerance is not None:
         check_range("snap_tolerance", identity.snap_tolerance, 0, max_snap_tolerance(identity.fps))
-    _check_teacher(identity.teacher)
-    if 3 * identity.teacher.input_size**2 * (1 + identity.num_views) > MAX_CROP_BYTES:
-        raise ValueError(f"{1 + identity.num_views} views of {identity.teacher.input_size} pixels are too many")
+    _check_teacher(identity.teacher, identity.num_views)
 
 
-def _check_teacher(teacher: TeacherIdentity) -> None:
+def _check_teacher(teacher: TeacherIdentity, num_views: int) -> None:
     for text in (teacher.name, teacher.weights, teacher.activation, teacher.resize_mode):
         check_text(text, limits.MAX_NAME)
     check_range("input_size", teacher.input_size, 1, limits.MAX_INPUT_SIZE)
@@ -83,6 +95,8 @@ def _check_teacher(teacher: TeacherIdentity) -> None:
         raise ValueError(f"unknown interpolation {brief(teacher.interpolation)}")
     if teacher.resize_mode not in RESIZE_MODES:
         raise ValueError(f"unknown resize mode {brief(teacher.resize_mode)}")
+    if 3 * teacher.input_size**2 * (1 + num_views) > MAX_CROP_BYTES:
+        raise ValueError(f"{1 + num_views} views of {teacher.input_size} pixels are too many")
 
 
 def _flatten(document: dict, prefix: str = "") -> dict[str, object]:

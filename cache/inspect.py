@@ -8,7 +8,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import read_attempts, read_quarantine
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.schema import CacheIdentity, TeacherIdentity
 from embedonce.cache.store import open_reader
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.withdrawn import withdrawn_videos
@@ -26,8 +26,7 @@ def summary(root: Location) -> list[str]:
     num_bytes = sum(record.num_bytes for record in reader.records.values())
     return [
         f"cache {layout.root}, format {identity.format_version}, {identity.backend}",
-        f"teacher {teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
-        f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters",
+        f"teacher {_teacher(teacher)}",
         f"frames: {_sampling(identity)}, short side {identity.canonical_short_side} px, "
         f"JPEG quality {identity.jpeg_quality}, "
         f"{identity.num_views} stored views besides the evaluation crop, decoder {identity.decoder}",
@@ -36,6 +35,7 @@ def summary(root: Location) -> list[str]:
         f"{num_bytes / 1e6:.1f} MB ({num_bytes / 1e3 / max(reader.num_rows, 1):.1f} kB a frame)",
         "requested times: " + ", ".join(f"{count} {status}" for status, count in reader.count_statuses().items()),
         *_label_sets(reader),
+        *_added_teachers(reader),
         *_unusable_videos(layout),
         *_withdrawn_videos(layout),
     ]
@@ -67,6 +67,13 @@ def _prompts(labels: LabelSet) -> Iterator[str]:
         yield f"  … {len(labels.classes) - SHOWN_CLASSES} more classes"
 
 
+def _teacher(teacher: TeacherIdentity) -> str:
+    return (
+        f"{teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
+        f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters"
+    )
+
+
 def _sampling(identity: CacheIdentity) -> str:
     if identity.fps is None:
         return "key frames"
@@ -91,6 +98,19 @@ def _logits(reader: CacheReader, labels: LabelSet) -> str:
         return ", logits computed when read"
     done = len(reader.logits_units(labels.name))
     return f", logits of {done} of {len(reader.records)} shards" if labels.has_logits else ""
+
+
+def _added_teachers(reader: CacheReader) -> list[str]:
+    lines = []
+    for name in reader.teachers.names():
+        teacher, done = reader.teachers.read(name).identity, reader.teachers.records(name)
+        num_bytes = sum(record.num_bytes for record in done.values())
+        total, lacking = len(reader.records), len(reader.teachers.lacking(name))
+        lines.append(
+            f"added teacher {name}: {_teacher(teacher)}; {total - lacking} of {total} shards embedded, "
+            f"{num_bytes / 1e6:.1f} MB{'; run add-teacher again for the others' if lacking else ''}"
+        )
+    return lines
 
 
 def _unusable_videos(layout: Layout) -> list[str]:

@@ -19,8 +19,17 @@ LOCK = ".writer.lock"
 CONTINUED = ".continued"  # suffix of a folder with what a document of the same stem does not hold itself
 
 
+class TeacherColumn(NamedTuple):
+    """The column of an added teacher: its embeddings of all stored frames."""
+
+    teacher: str
+
+
+Column = str | TeacherColumn | None  # of shards: logits of a label set of this name, an added teacher's, or frames
+
+
 class ColumnPaths(NamedTuple):
-    """The folders of one column of shards: frames, or the logits of a label set."""
+    """The folders of one column of shards: frames, the logits of a label set, or embeddings of an added teacher."""
 
     shards: StoredPath
     records: StoredPath
@@ -67,6 +76,11 @@ class Layout:
         return self.root / "labels"
 
     @property
+    def teachers(self) -> StoredPath:
+        """Embeddings of added teachers. Made when the first one is added."""
+        return self.root / "teachers"
+
+    @property
     def attempts(self) -> StoredPath:
         return self.root / "attempts"
 
@@ -96,6 +110,12 @@ class Layout:
         inner = [path for name in sets for path in (name / "clips", name / "revisions", *self.logit_paths(name.name))]
         return [*sets, *(path for path in inner if path.is_folder())]
 
+    def teacher_folders(self) -> list[StoredPath]:
+        """The existing folders of added teachers, as label_folders(), and the folder that has them."""
+        teachers = [path for path in self.teachers.list() if path.is_folder()]
+        inner = [path for folder in teachers for path in self.teacher_paths(folder.name)]
+        return [path for path in (self.teachers, *teachers, *inner) if path.is_folder()]
+
     def continued_folders(self) -> list[StoredPath]:
         """The existing folders with continuations of documents."""
         sets = [path for path in self.labels.list() if path.is_folder()]
@@ -105,7 +125,7 @@ class Layout:
     def recover(self) -> None:
         """Make what an interrupted writer left durable, and delete its temporary files. The caller holds the lock."""
         made_late = [folder for folder in (self.withdrawn,) if folder.exists()]
-        folders = (self.root, *self.folders, *made_late, *self.label_folders(), *self.continued_folders())
+        folders = (self.root, *self.folders, *made_late, *self._inner_folders())
         self.store.recover(folder.relative for folder in folders)
 
     def sync(self, folders: Iterable[StoredPath] | None = None) -> None:
@@ -113,8 +133,11 @@ class Layout:
         if not self.store.has_folders:
             return
         if folders is None:
-            folders = (self.root, *self.folders, *self.label_folders(), *self.continued_folders())
+            folders = (self.root, *self.folders, *self._inner_folders())
         self.store.sync(folder.relative for folder in folders)
+
+    def _inner_folders(self) -> list[StoredPath]:
+        return [*self.label_folders(), *self.teacher_folders(), *self.continued_folders()]
 
     def refuse_links(self, folders: Iterable[StoredPath] | None = None) -> None:
         """DamagedError if one of these folders, or of those that every cache has, is a symbolic link."""
@@ -131,22 +154,43 @@ class Layout:
     def label_set_document(self, name: str) -> StoredPath:
         return self.labels / name / "label_set.json"
 
+    def added_teachers(self) -> tuple[str, ...]:
+        """Names of the teachers that were added to the first one, sorted. StorageError as in label_sets()."""
+        return tuple(path.name for path in self.teachers.list() if self.teacher_document(path.name).exists())
+
+    def teacher_document(self, name: str) -> StoredPath:
+        return self.teachers / name / "teacher.json"
+
+    def columns(self) -> tuple[Column, ...]:
+        """All columns of shards: the frames, then those that depend on them."""
+        return (None, *self.label_sets(), *map(TeacherColumn, self.added_teachers()))
+
     def frame_paths(self) -> ColumnPaths:
         return ColumnPaths(self.root / "frames", self.root / "records")
 
     def logit_paths(self, label_set: str) -> ColumnPaths:
         return ColumnPaths(self.labels / label_set / "logits", self.labels / label_set / "records")
 
-    def column_paths(self, label_set: str | None) -> ColumnPaths:
-        """The folders of a label set's logits, or of the frames for None."""
-        return self.frame_paths() if label_set is None else self.logit_paths(label_set)
+    def teacher_paths(self, teacher: str) -> ColumnPaths:
+        return ColumnPaths(self.teachers / teacher / "columns", self.teachers / teacher / "records")
 
-    def shard_name(self, label_set: str | None, unit: str, suffix: str) -> str:
-        """The name of a shard in the cache's store: of a label set's logits, or of the frames for None."""
-        return (self.column_paths(label_set).shards / f"{unit}{suffix}").relative
+    def column_paths(self, column: Column) -> ColumnPaths:
+        """The folders of a column."""
+        if isinstance(column, TeacherColumn):
+            return self.teacher_paths(column.teacher)
+        return self.frame_paths() if column is None else self.logit_paths(column)
+
+    def shard_name(self, column: Column, unit: str, suffix: str) -> str:
+        """The name of a shard of a column in the cache's store."""
+        return (self.column_paths(column).shards / f"{unit}{suffix}").relative
 
     def plan_part(self, number: int) -> StoredPath:
         return self.plan / numbered_file(number)
+
+
+def teacher_files(layout: Layout, name: str) -> list[StoredPath]:
+    """The files in the folders of an added teacher, without its document."""
+    return [path for folder in layout.teacher_paths(name) for path in folder.list()]
 
 
 def numbered_file(number: int) -> str:

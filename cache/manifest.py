@@ -25,17 +25,19 @@ LABEL_FOLDERS = ("clips", "revisions", "records")  # of a label set, whose docum
 
 @dataclass(frozen=True)
 class LostFile:
-    """A file that was committed and does not exist any more. unit, label_set: what it belongs to."""
+    """A file that was committed and does not exist any more. unit, label_set, teacher: what it belongs to."""
 
     path: StoredPath
     unit: str | None = None
     label_set: str | None = None
+    teacher: str | None = None
 
 
 def build_manifest(catalog: Catalog) -> dict:
     """The fields of manifest.json, from the records and folders of a cache."""
     layout, records = catalog.layout, current(catalog.frames.values())
     names = list(layout.label_sets())
+    teachers = {name: _stems(layout.teacher_paths(name).records) for name in layout.added_teachers()}
     return {
         "shards": [_shard_entry(record) for record in records.values()],
         "num_rows": sum(record.num_rows for record in records.values()),
@@ -44,6 +46,7 @@ def build_manifest(catalog: Catalog) -> dict:
         "labels": {name: _label_set_entry(layout, name) for name in names},
         "plan_parts": len(catalog.plan()),
         "quarantined": sorted(catalog.quarantined()),
+        **({"teachers": teachers} if teachers else {}),
     }
 
 
@@ -60,7 +63,11 @@ def _shard_entry(record: Record) -> dict:
 def _label_set_entry(layout: Layout, name: str) -> dict[str, list[str]]:
     """folder -> names of the documents in it, without suffix."""
     place = layout.labels / name
-    return {folder: [path.stem for path in (place / folder).list(".json")] for folder in LABEL_FOLDERS}
+    return {folder: _stems(place / folder) for folder in LABEL_FOLDERS}
+
+
+def _stems(folder: StoredPath) -> list[str]:
+    return [path.stem for path in folder.list(".json")]
 
 
 def read_manifest(layout: Layout) -> dict | None:
@@ -108,6 +115,7 @@ def _publish(layout: Layout, manifest: dict, put: Callable[[bytes], None], is_sh
         _label_sets(manifest)
     places: list[long_documents.Place] = [("shards",), ("label_sets",), ("quarantined",)]
     places += [("labels", name, folder) for name in manifest["labels"] for folder in LABEL_FOLDERS]
+    places += [("teachers", name) for name in _teachers(manifest)]
     long_documents.publish(layout.manifest, manifest, places, _check, put, is_shared)
 
 
@@ -125,6 +133,10 @@ def lost_files(layout: Layout, manifest: dict, quarantined: set[str], planned: s
             for stem in stems:
                 path = layout.labels / name / folder / f"{stem}.json"
                 listed.append(LostFile(path, stem if folder == "records" else None, name))
+    for name, units in _teachers(manifest).items():
+        listed.append(LostFile(layout.teacher_document(name), teacher=name))
+        records = layout.teacher_paths(name).records
+        listed += [LostFile(records / f"{unit}.json", unit, teacher=name) for unit in units]
     removed = removed_documents(layout)
     lost = [file for file in listed if file.path not in removed and not file.path.exists()]
     # a video that is planned now was taken out of quarantine because it can be used
@@ -151,6 +163,10 @@ def forget_removed(layout: Layout) -> None:
     quarantined = [name for name in manifest["quarantined"] if quarantine / file_name(name) not in gone]
     totals = {total: sum(entry[total] for entry in shards) for total in ("num_rows", "num_bytes")}
     changed = manifest | totals | {"shards": shards, "labels": labels, "quarantined": quarantined}
+    if teachers := _teachers(manifest):
+        folders = {name: layout.teacher_paths(name).records for name in teachers}
+        kept = {name: [u for u in teachers[name] if folders[name] / f"{u}.json" not in gone] for name in teachers}
+        changed |= {"teachers": kept}
     if changed != manifest:
         write_manifest(layout, changed)
 
@@ -164,6 +180,7 @@ def removed_documents(layout: Layout) -> set[StoredPath]:
         folders = [repair / "records", repair / "quarantine"]
         for label_set in (repair / "labels").list():
             folders += [label_set / folder for folder in LABEL_FOLDERS]
+        folders += [teacher / "records" for teacher in (repair / "teachers").list()]
         start = len(repair.relative) + 1
         places |= {layout.root / path.relative[start:] for folder in folders for path in folder.list(".json")}
     return places
@@ -178,7 +195,7 @@ class _Counts:
 def _check(manifest: dict, name: str) -> None:
     """DamagedError, with this name, if these are not the fields of a manifest."""
     with documents.as_damaged_error(name):
-        _units(manifest), _label_sets(manifest)
+        _units(manifest), _label_sets(manifest), _teachers(manifest)
         validate_types(_Counts(manifest["plan_parts"], parse_list(manifest["quarantined"])))
 
 
@@ -196,3 +213,13 @@ def _label_sets(manifest: dict) -> dict[str, dict[str, list[str]]]:
         if len(contents) != len(LABEL_FOLDERS):
             raise ValueError(f"label set {name!r} has unexpected fields")
     return manifest["labels"]
+
+
+def _teachers(manifest: dict) -> dict[str, list[str]]:
+    """teacher -> units that it has embedded. ValueError or TypeError if a name could lead out of its folder."""
+    teachers = manifest.get("teachers", {})
+    for name, units in teachers.items():
+        check_uid(name)
+        for unit in parse_list(units):
+            check_unit(unit)
+    return teachers

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache import documents
+from embedonce.cache.added_teachers.reader import AddedTeacherReader
 from embedonce.cache.backends.shard_format import Shard
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.computed_logits import ComputedLogits, compute_logits
@@ -26,7 +27,8 @@ from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 class CacheReader:
     """Read access to one cache. May be pickled; opens shards on first use, and verifies each the first time.
 
-    Which shards were verified is remembered in memory, unless a ledger is shared.
+    Which shards were verified is remembered in memory, unless a ledger is shared. teachers: the embeddings of those
+    that were added to the first one.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class CacheReader:
         self.catalog.layout.refuse_links()
         self.records = current(self.catalog.frames.values()) if records is None else records
         self._labels, self._shards = self.catalog.labels, self.catalog.shards
+        self.teachers = AddedTeacherReader(self.catalog.teachers, self._shards, self.records, identity)
         self._num_classes: dict[str, int] = {}
         self._timelines: dict[str, VideoTimeline] = {}
 

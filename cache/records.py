@@ -36,11 +36,12 @@ _INTERPOLATIONS = frozenset(INTERPOLATIONS.values())
 class Record:
     """What was committed for one unit. A unit without rows has no shard, and num_bytes 0.
 
-    segments: rows and requests; empty in records of logits, whose rows are those of the frame shard. index: what the
-    back end needs to find rows, as packed() by cache.packed_index in a record that was read. provenance: who computed
-    the rows, with what. part: the plan part that the unit belongs to; None in records of logits and for units that were
-    never planned. replaces: the unit whose other rows these are, which does not exist any more for readers; empty for
-    most.
+    segments: rows and requests; empty in records of other columns, whose rows are those of the frame shard. index: what
+    the back end needs to find rows, as packed() by cache.packed_index in a record that was read. provenance: who
+    computed the rows, with what. part: the plan part that the unit belongs to; None in records of other columns and for
+    units that were never planned. replaces: the unit whose other rows these are, which does not exist any more for
+    readers; empty for most. frames_sha256: of the frame shard that an added teacher has embedded; empty in other
+    records.
     """
 
     unit: str
@@ -52,6 +53,7 @@ class Record:
     provenance: dict = field(default_factory=dict)
     part: int | None = None
     replaces: str = ""
+    frames_sha256: str = ""
 
     @property
     def keys(self) -> list[str]:
@@ -81,8 +83,7 @@ def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
         "index": unpacked(record.index),
         "provenance": record.provenance,
     }
-    if record.replaces:
-        document["replaces"] = record.replaces
+    document |= {name: value for name in ("replaces", "frames_sha256") if (value := getattr(record, name))}
     if record.replaces or "sizes" in record.index:  # "sizes": of members of a tar, in place of their offsets
         document["format_version"] = FORMAT_VERSION_2
     return document if planned is None else document | {"planned": planned_document(planned, record.segments)}
@@ -140,6 +141,7 @@ def record_from(document: dict, name: str) -> Record:
             provenance=unpacked(document["provenance"]),
             part=check_part(document["planned"]["part"]) if "planned" in document else None,
             replaces=document.get("replaces", ""),
+            frames_sha256=document.get("frames_sha256", ""),
         )
         _check(validate_types(record))
         if "planned" in document:
@@ -165,6 +167,8 @@ def _check(record: Record) -> None:
     if record.replaces and check_unit(record.replaces) == record.unit:
         raise ValueError("it replaces itself")
     check_sha256(record.sha256)
+    if record.frames_sha256:
+        check_sha256(record.frames_sha256)
     if not 0 <= record.num_rows <= record.num_bytes:
         raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")
     if record.segments and record.num_rows != sum(segment.num_rows for segment in record.segments):

@@ -1,7 +1,7 @@
-"""Removing videos or a label set from a cache, in steps that survive a kill: the old state or the new one remains.
+"""Removing videos, a label set or an added teacher from a cache, in steps that survive a kill.
 
-What a removal will do is found first, and shown to whoever confirms it. A removal that was begun is finished by the
-next command that writes the cache.
+After a kill, the old state or the new one remains. What a removal will do is found first, and shown to whoever confirms
+it. A removal that was begun is finished by the next command that writes the cache.
 """
 
 import contextlib
@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from embedonce.cache import long_documents
+from embedonce.cache.added_teachers.documents import refuse_lost_document
 from embedonce.cache.completeness import LABEL_SET_FOLDERS
-from embedonce.cache.errors import CacheError, DamagedError, LabelSetError, some
+from embedonce.cache.errors import CacheError, DamagedError, LabelSetError, TeacherError, some
 from embedonce.cache.label_set_reader import revision_from
 from embedonce.cache.layout import LOCK, Layout, read_identity, require_cache
 from embedonce.cache.plan import PlanIndex, unit_name
@@ -47,15 +48,16 @@ class RemovalSummary:
     """What a removal will do, or has done.
 
     videos: those that are removed, by uid. gone: uids that were withdrawn before. label_sets: name -> shards of
-    logits. num_rewritten, num_bytes: units that are written again for their other videos, and the size of what is
-    written. num_moved: files in removed/, which are deleted, too. interrupted: an earlier removal that is finished
-    first. is_done: whether it was confirmed and done.
+    logits; teachers: name -> shards of embeddings. num_rewritten, num_bytes: units that are written again for their
+    other videos, and the size of their frame shards. num_moved: files in removed/, which are deleted, too. interrupted:
+    an earlier removal that is finished first. is_done: whether it was confirmed and done.
     """
 
     removal: Removal
     videos: tuple[RemovedVideo, ...] = ()
     gone: tuple[str, ...] = ()
     label_sets: tuple[tuple[str, int], ...] = ()
+    teachers: tuple[tuple[str, int], ...] = ()
     num_rewritten: int = 0
     num_bytes: int = 0
     num_moved: int = 0
@@ -64,7 +66,7 @@ class RemovalSummary:
 
     @property
     def is_needed(self) -> bool:
-        return bool(self.removal.videos or self.removal.label_sets)
+        return bool(self.removal.videos or self.removal.label_sets or self.removal.teachers)
 
 
 Prepare = Callable[[Layout], RemovalSummary]
@@ -92,6 +94,19 @@ def label_set_removal(name: str) -> Prepare:
     return prepare
 
 
+def teacher_removal(name: str) -> Prepare:
+    """The removal of an added teacher, for planned() and remove()."""
+
+    def prepare(layout: Layout) -> RemovalSummary:
+        if name not in layout.added_teachers():
+            known = ", ".join(layout.added_teachers()) or "none"
+            raise TeacherError(f"{layout.root} has no added teacher {name!r} (it has: {known})")
+        shards = len(layout.teacher_paths(name).records.list(".json"))
+        return RemovalSummary(Removal(teachers=(name,)), teachers=((name, shards),))
+
+    return prepare
+
+
 def planned(where: Location, prepare: Prepare) -> RemovalSummary:
     """What a removal would do; writes nothing and takes no lock. Errors as in remove()."""
     layout = require_cache(where)
@@ -111,8 +126,9 @@ def remove(
     """Remove something from the cache at a location, under the writer's lock. on_progress: called after each unit.
 
     An interrupted removal is finished first. confirm: called with what will be done; if it returns False, nothing is
-    changed. UnknownVideoError or LabelSetError for something that the cache does not have; DamagedError, before
-    anything is changed, if a shard that must be written again is damaged; BusyError while another process writes.
+    changed. UnknownVideoError, LabelSetError or TeacherError for something that the cache does not have; DamagedError,
+    before anything is changed, if a shard that must be written again is damaged; BusyError while another process
+    writes.
     """
     layout = require_cache(where)
     with contextlib.closing(layout.store.lock(LOCK)) as lock:
@@ -197,6 +213,8 @@ class _VideosInCache:
             inner = [path for name in LABEL_SET_FOLDERS for path in (folder / name).list()]
             if inner and folder.name not in reader.label_sets():
                 raise DamagedError(f"{folder} has lost its label_set.json: restore it, or delete the folder")
+        for folder in (path for path in self._layout.teachers.list() if path.is_folder()):
+            refuse_lost_document(self._layout, folder.name)
         for name in reader.label_sets():
             reader.label_set(name)
             for path in (labels / name / "revisions").list(".json")[:-1]:  # the last one was read with the label set
@@ -207,6 +225,9 @@ class _VideosInCache:
                 for name in reader.label_sets():
                     if unit in reader.label_records(name):
                         reader.logits(name, unit)
+                for name in reader.teachers.names():
+                    if unit in reader.teachers.records(name):
+                        reader.teachers.column(name, unit)
         reader.close()
 
     def _video(self, name: str) -> RemovedVideo:

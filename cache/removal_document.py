@@ -10,7 +10,7 @@ from embedonce.cache.schema import check_uid, check_unit
 
 @dataclass(frozen=True)
 class Removal:
-    """videos: uids, or names in quarantine, of what is removed. label_sets: names of those that are removed.
+    """videos: uids, or names in quarantine, of what is removed. label_sets, teachers: names of those that are removed.
 
     units: (a unit with rows of these videos, the new unit for its other rows; empty if there are no others).
     is_withdrawal: whether extraction must not bring the videos back.
@@ -20,6 +20,7 @@ class Removal:
     units: tuple[tuple[str, str], ...] = ()
     label_sets: tuple[str, ...] = ()
     is_withdrawal: bool = False
+    teachers: tuple[str, ...] = ()
 
     @property
     def old_units(self) -> frozenset[str]:
@@ -46,11 +47,12 @@ def _removal_from(document: dict, name: str) -> Removal:
     with documents.as_damaged_error(name):
         units = tuple(map(parse_list, parse_list(document["units"])))
         videos, label_sets = parse_list(document["videos"]), parse_list(document["label_sets"])
-        removal = validate_types(Removal(videos, units, label_sets, document["is_withdrawal"]))
+        teachers = parse_list(document.get("teachers", []))
+        removal = validate_types(Removal(videos, units, label_sets, document["is_withdrawal"], teachers))
         for old, new in removal.units:
             check_unit(old)
             if new:
                 check_unit(new)
-        for label_set in removal.label_sets:
-            check_uid(label_set)
+        for name in (*removal.label_sets, *removal.teachers):
+            check_uid(name)
         return removal

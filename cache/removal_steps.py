@@ -11,13 +11,14 @@ from embedonce.cache import documents, long_documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.label_set_reader import clip_places, clips_from, revision_from
-from embedonce.cache.layout import CONTINUED, Layout
+from embedonce.cache.layout import CONTINUED, Layout, TeacherColumn
 from embedonce.cache.manifest import build_manifest, write_manifest
 from embedonce.cache.plan import PlanIndex, PlanPart
 from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import file_name, forget_attempts
 from embedonce.cache.reader import CacheReader
+from embedonce.cache.records import read_record
 from embedonce.cache.remaining import (
     batch_without,
     part_with_both,
@@ -68,7 +69,9 @@ class _Steps:
         self.layout.refuse_links((self.layout.withdrawn, self.layout.removed))
         self._write_manifest()
         for name in self.removal.label_sets:
-            self._remove_label_set(name)
+            self._remove_column(self.layout.label_set_document(name))
+        for name in self.removal.teachers:
+            self._remove_column(self.layout.teacher_document(name))
         self._mark_videos()
         for name in self.layout.label_sets():
             self._remove_clips(name)
@@ -77,6 +80,7 @@ class _Steps:
         for old, new in self.removal.units:
             if new:
                 self._write_again(old, new, plan)
+                self._write_teachers_again(old, new)
             self._delete_unit(old)
             on_progress()
         self._change_plan(lambda part: part_without_units(part, self.removal.old_units, self.videos))
@@ -101,11 +105,18 @@ class _Steps:
         fields["labels"] = {name: fields["labels"][name] for name in fields["label_sets"]}
         for contents in fields["labels"].values():
             contents["records"] = [unit for unit in contents["records"] if unit not in old]
+        teachers = fields.get("teachers", {})
+        for name, units in teachers.items():
+            teachers[name] = [unit for unit in units if unit not in old]
+        if kept := {name: teachers[name] for name in teachers if name not in self.removal.teachers}:
+            fields["teachers"] = kept
+        else:
+            fields.pop("teachers", None)
         write_manifest(self.layout, fields)
 
-    def _remove_label_set(self, name: str) -> None:
-        self._delete(self.layout.label_set_document(name))  # from here on the label set does not exist
-        (self.layout.labels / name).delete_folder()
+    def _remove_column(self, document: StoredPath) -> None:
+        self._delete(document)  # from here on the label set or teacher does not exist
+        document.parent.delete_folder()
 
     def _mark_videos(self) -> None:
         planned = {video.uid: video for part in self.reader.plan() for video in part.videos}
@@ -167,14 +178,31 @@ class _Steps:
         self.shards.commit_frames(new, batch, provenance, planned_in(plan, new), replaces=old)
         reader.close()
 
+    def _write_teachers_again(self, old: str, new: str) -> None:
+        """Commit the embeddings of added teachers of the new unit's rows, unless that was done before."""
+        records = {unit: path for unit in (old, new) if (path := self.shards.record_path(None, unit)).exists()}
+        if old not in records or new not in records:  # it was deleted already, or was never committed
+            return
+        frames = {unit: read_record(path) for unit, path in records.items()}
+        reader = CacheReader(self.layout.store, self.identity, frames, self.reader.catalog)
+        rows = rows_without(frames[old].segments, self.videos)
+        for name in reader.teachers.names():
+            embedded = reader.teachers.records(name)
+            if old in embedded and not self.shards.record_path(TeacherColumn(name), new).exists():
+                embeddings, crop_crc32 = (
+                    of(name, old)[rows] for of in (reader.teachers.all_embeddings, reader.teachers.all_crop_crc32)
+                )
+                self.shards.commit_embeddings(name, frames[new], embeddings, crop_crc32, embedded[old].provenance)
+        reader.close()
+
     def _delete_unit(self, unit: str) -> None:
         """Delete a unit, the record of its frames first: from then on it does not exist."""
-        names = (None, *self.layout.label_sets())
+        columns = self.layout.columns()
         self._lock.check()
-        for name in names:
-            self._delete(self.shards.record_path(name, unit))
-        for name in names:
-            self._delete(StoredPath(self.layout.store, self.layout.shard_name(name, unit, self.suffix)))
+        for column in columns:
+            self._delete(self.shards.record_path(column, unit))
+        for column in columns:
+            self._delete(StoredPath(self.layout.store, self.layout.shard_name(column, unit, self.suffix)))
 
     def _delete(self, path: StoredPath) -> None:
         if path.exists():
@@ -183,8 +211,8 @@ class _Steps:
 
     def _delete_leftovers(self) -> None:
         """Delete what may hold rows of the videos and is no part of the cache: shards without records, and removed/."""
-        for name in (None, *self.layout.label_sets()):
-            shards, records = self.layout.column_paths(name)
+        for column in self.layout.columns():
+            shards, records = self.layout.column_paths(column)
             units = {path.stem for path in records.list(".json")}
             for path in shards.list(self.suffix):
                 if path.stem not in units:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from embedonce.cache import manifest
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, some
-from embedonce.cache.layout import LOCK, Layout, continued_folder, read_identity, require_cache
+from embedonce.cache.layout import LOCK, Column, Layout, TeacherColumn, continued_folder, read_identity, require_cache
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify import OnProgress, Replay, verify
 from embedonce.cache.verify_report import Problem, Remedy, Report
 
-_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
+_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.REDO_COLUMN, Remedy.FORGET)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def purge(where: Location) -> None:
 
 
 def _refuse_irreparable(report: Report) -> None:
-    messages = [problem.message for problem in report.problems if problem.remedy == Remedy.NONE]
+    """DamagedError if something that everything else depends on is damaged; an added teacher is not."""
+    broken = [problem for problem in report.problems if problem.remedy == Remedy.NONE and problem.teacher is None]
+    messages = [problem.message for problem in broken]
     if messages:
         advice = "Rebuild the plan first" if report.needs_plan else "Extract into another --cache-dir"
         problems = "; ".join(messages)
@@ -100,8 +102,9 @@ def _removals(layout: Layout, suffix: str, report: Report) -> tuple[Removal, ...
 
 def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
     if problem.remedy == Remedy.REDO_UNIT and problem.unit is not None:
-        columns = (*layout.label_sets(), None)
-        files = [path for column in columns for path in _files_of(layout, column, problem.unit, suffix)]
+        files = [
+            path for column in reversed(layout.columns()) for path in _files_of(layout, column, problem.unit, suffix)
+        ]
         videos = some(problem.videos) or "its videos are unknown"
         return Removal(f"unit {problem.unit} ({videos}): extract it again", tuple(files))
     if problem.remedy == Remedy.REDO_LOGITS and problem.unit is not None:
@@ -109,13 +112,16 @@ def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
         return Removal(
             f"logits of unit {problem.unit}, label set {problem.label_set}: compute them again", tuple(files)
         )
+    if problem.remedy == Remedy.REDO_COLUMN and problem.unit is not None and problem.teacher is not None:
+        files = _files_of(layout, TeacherColumn(problem.teacher), problem.unit, suffix)
+        return Removal(f"embeddings of unit {problem.unit}, teacher {problem.teacher}: embed it again", tuple(files))
     continuations = continued_folder(problem.path).list(".json")
     return Removal(f"{problem.path.relative}: it cannot be read", (problem.path, *continuations))
 
 
-def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> list[StoredPath]:
+def _files_of(layout: Layout, column: Column, unit: str, suffix: str) -> list[StoredPath]:
     """The existing files of a unit, record first: a shard without a record does not exist."""
-    shards, records = layout.column_paths(label_set)
+    shards, records = layout.column_paths(column)
     return [path for path in (records / f"{unit}.json", shards / f"{unit}{suffix}") if path.exists()]
 
 

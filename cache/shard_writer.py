@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from embedonce.cache import documents
 from embedonce.cache.adoption import adopted_frames, adopted_logits
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError
-from embedonce.cache.layout import Layout
+from embedonce.cache.layout import Column, Layout, TeacherColumn
 from embedonce.cache.planned_units import PlannedUnit
 from embedonce.cache.records import Record, check_record, read_record, record_document, record_of
 from embedonce.cache.schema import CacheIdentity, FrameBatch
@@ -23,6 +25,10 @@ def immediately() -> None:
     """The record is published as soon as its shard is."""
 
 
+def _adopt_nothing(name: str) -> Record:
+    raise DamagedError(f"{name} has no record, and only one writer adds a teacher")
+
+
 class ShardWriter:
     """Publishes shards and records of one cache. is_shared: others may do so at the same time."""
 
@@ -30,9 +36,9 @@ class ShardWriter:
         self._layout, self._identity, self._lock, self._is_shared = layout, identity, lock, is_shared
         self._format = BACKENDS[identity.backend]
 
-    def record_path(self, label_set: str | None, unit: str) -> StoredPath:
-        """The record of a unit: of a label set's logits, or of the frames for None."""
-        return self._layout.column_paths(label_set).records / f"{unit}.json"
+    def record_path(self, column: Column, unit: str) -> StoredPath:
+        """The record of a unit in a column."""
+        return self._layout.column_paths(column).records / f"{unit}.json"
 
     def commit_frames(
         self,
@@ -70,9 +76,22 @@ class ShardWriter:
 
         return self._commit(label_set, record, encoded, None, immediately, adopt)
 
+    def commit_embeddings(
+        self, teacher: str, frames: Record, embeddings: np.ndarray, crop_crc32: np.ndarray, provenance: dict
+    ) -> Record:
+        """Publish an added teacher's shard of a unit, then its record. AlreadyCommittedError if it has one.
+
+        frames: the record of the unit's frames. Not beside other writers.
+        """
+        keys = frames.keys
+        encoded = self._format.encode_embeddings(keys, embeddings, crop_crc32) if keys else NO_SHARD
+        record = record_of(frames.unit, encoded, sha256(encoded.data), (), len(keys), provenance)
+        record = replace(record, frames_sha256=frames.sha256)
+        return self._commit(TeacherColumn(teacher), record, encoded, None, immediately, _adopt_nothing)
+
     def _commit(
         self,
-        label_set: str | None,
+        column: Column,
         record: Record,
         encoded: Encoded,
         planned: PlannedUnit | None,
@@ -80,9 +99,9 @@ class ShardWriter:
         adopt: Callable[[str], Record],
     ) -> Record:
         """adopt: the record of another writer's shard of this name, if it holds the same rows."""
-        path = self.record_path(label_set, record.unit)
+        path = self.record_path(column, record.unit)
         document = documents.serialize_verified(record_document(record, planned), check_record, str(path))
-        name = self._layout.shard_name(label_set, record.unit, self._format.suffix)
+        name = self._layout.shard_name(column, record.unit, self._format.suffix)
         if not self._publish_shard(name, encoded.data, path):
             record = self._adopted(name, path, adopt)
             document = documents.serialize_verified(record_document(record, planned), check_record, str(path))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.shard_format import Shard, ShardShape
 from embedonce.cache.errors import DamagedError, StorageError, some
-from embedonce.cache.layout import Layout
+from embedonce.cache.layout import Column, Layout
 from embedonce.cache.ledger import Ledger, VerifiedFile
 from embedonce.cache.packed_index import unpacked
 from embedonce.cache.records import Record
@@ -17,7 +17,7 @@ from embedonce.cache.stores.prefetcher import Prefetcher
 
 MAX_OPEN = 64  # shards that have files open
 ATTEMPTS = 3  # to verify a file that changes meanwhile
-Key = tuple[str | None, str]  # label set, None for frames; unit
+Key = tuple[Column, str]  # and unit
 
 
 class _Verified(NamedTuple):
@@ -29,7 +29,7 @@ class _Verified(NamedTuple):
 
 
 class VerifiedShards:
-    """Opens shards of frames and of logits. May be pickled, and used after a fork.
+    """Opens shards of all columns. May be pickled, and used after a fork.
 
     ledger: what was verified, by this and other processes. A file is hashed if it is not in there in its present
     version, which is looked up whenever it is opened.
@@ -48,19 +48,19 @@ class VerifiedShards:
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_shards": {}, "_versions": {}, "_recent": {}}
 
-    def get(self, label_set: str | None, record: Record, frames: Record, width: Callable[[], int]) -> Shard:
+    def get(self, column: Column, record: Record, frames: Record, width: Callable[[], int]) -> Shard:
         """The shard of a record. DamagedError if its bytes, shape or keys are not those that were committed.
 
-        label_set: None for frames. frames: the record of the frame shard of the same unit, which has the rows. width:
+        frames: the record of the frame shard of the same unit, which has the rows. width:
         returns how many values a row has in each view; called only if the shard is opened for the first time.
         """
-        key = (label_set, record.unit)
+        key = (column, record.unit)
         if self._process != os.getpid():  # forked: shards open their files again
             self._process = os.getpid()
             self._recent.clear()
         if key not in self._recent:
             try:
-                found = self._prefetcher.take(key) or self._verify(label_set, record)
+                found = self._prefetcher.take(key) or self._verify(column, record)
                 if self._versions.get(key) != found.version:
                     self._shards[key] = self._opened(found, record, frames, width())
                     self._versions[key] = found.version
@@ -72,13 +72,13 @@ class VerifiedShards:
             del self._recent[next(iter(self._recent))]
         return self._shards[key]
 
-    def prefetch(self, label_set: str | None, units: Iterable[str], records: dict[str, Record]) -> None:
+    def prefetch(self, column: Column, units: Iterable[str], records: dict[str, Record]) -> None:
         """Begin to copy and verify those of these shards that were not opened yet, where files are far away."""
         if not self._store.keeps_copies:
             return
-        cold = ((label_set, unit) for unit in units if (label_set, unit) not in self._shards)
+        cold = ((column, unit) for unit in units if (column, unit) not in self._shards)
         stored = (key for key in cold if key[1] in records and records[key[1]].num_bytes)
-        self._prefetcher.ask(lambda key: self._kept(label_set, records[key[1]]), stored)
+        self._prefetcher.ask(lambda key: self._kept(column, records[key[1]]), stored)
 
     def close(self) -> None:
         """Close all shards, and forget what is known of them: unless a file says so, each is verified again."""
@@ -90,15 +90,15 @@ class VerifiedShards:
         self._prefetcher.forget()
         self.ledger.forget()
 
-    def _kept(self, label_set: str | None, record: Record) -> "_Verified":
+    def _kept(self, column: Column, record: Record) -> "_Verified":
         """As _verify(), and a copy is on this machine if there is room."""
-        found = self._verify(label_set, record)
+        found = self._verify(column, record)
         found.store.keep(found.name)
         return found
 
-    def _verify(self, label_set: str | None, record: Record) -> "_Verified":
+    def _verify(self, column: Column, record: Record) -> "_Verified":
         """DamagedError unless the file, as it is now, has or had the bytes of its record."""
-        name = self._layout.shard_name(label_set, record.unit, self._format.suffix)
+        name = self._layout.shard_name(column, record.unit, self._format.suffix)
         location = self._store.location(name)
         for _ in range(ATTEMPTS):
             version = self._store.version(name)

@@ -4,9 +4,10 @@ Only what was read and found wrong is a problem. A file or folder that cannot be
 the verification, because that proves nothing about what is stored.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from embedonce.cache import long_documents
+from embedonce.cache.added_teachers.verify import verify_teacher
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.completeness import extra_files, missing_files, unfinished
 from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError, some
@@ -23,13 +24,11 @@ from embedonce.cache.removal_document import Removal, read_removal
 from embedonce.cache.snapshot import Snapshot, refuse_removed, take_snapshot
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.stores.stored_path import StoredPath
-from embedonce.cache.verify_report import Problem, Remedy, Report
+from embedonce.cache.verify_report import OnProgress, Problem, Remedy, Report
 from embedonce.cache.verify_units import LOGITS_TOLERANCE, Replay, frame_problems, logits_problems, plan_contradictions
 from embedonce.cache.withdrawn import read_withdrawn
 
-__all__ = ["LOGITS_TOLERANCE", "Problem", "Remedy", "Replay", "Report", "verify"]
-
-OnProgress = Callable[[int], None]  # called with the number of shards that were checked
+__all__ = ["LOGITS_TOLERANCE", "OnProgress", "Problem", "Remedy", "Replay", "Report", "verify"]
 
 
 def verify(where: Location, replay: Replay | None = None, on_progress: OnProgress = lambda num_shards: None) -> Report:
@@ -55,7 +54,7 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
         return report
     for part, message in plan_problems(plan, identity):
         report.problems.append(Problem(layout.plan_part(part), message, Remedy.KEEP))
-    records = current(report.read_records(found.records, Remedy.REDO_UNIT, None))
+    records = current(report.read_records(found.records, Remedy.REDO_UNIT))
     reader = CacheReader(layout.store, identity, records, catalog)
     _verify_frames(reader, layout, PlanIndex(plan), found, replay, report, on_progress)
     if plan and not report.needs_plan and (number := found.last_clip_part) >= len(plan):
@@ -66,6 +65,8 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
     known = set() if report.needs_plan else {video.uid for part in plan for video in part.videos}
     for name, logits in found.label_sets.items():
         _verify_label_set(reader, layout, name, logits, known, removal.unit_names, report, on_progress)
+    for name, embedded in found.teachers.items():
+        verify_teacher(reader, layout, name, embedded, removal.unit_names, replay, report, on_progress)
     for path in layout.withdrawn.list(".json"):
         report.attempt(path, Remedy.KEEP, read_withdrawn, path)
     for folder, entry_type in ((layout.quarantine, QuarantinedVideo), (layout.attempts, DecodeAttempts)):
@@ -82,6 +83,7 @@ def _interrupted_removal(layout: Layout, report: Report) -> Removal:
     removal = report.attempt(layout.removal, Remedy.NONE, read_removal, layout)
     if removal is not None:
         what = f"{len(removal.videos)} videos" if removal.videos else f"label set {some(removal.label_sets)}"
+        what = f"added teacher {some(removal.teachers)}" if removal.teachers else what
         message = f"a removal of {what} was interrupted: finish it with the same remove or refresh command"
         report.problems.append(Problem(layout.removal, message, Remedy.KEEP))
     return removal or Removal()
@@ -116,13 +118,14 @@ def _verify_frames(
     folder = layout.frame_paths().records
     fingerprints = {uid: video.fingerprint for uid, video in plan.videos.items()}
     report.num_units = len(plan.units)
+    report.num_committed = len(reader.records)
     report.num_pending = len(set(plan.units) - {path.stem for path in found.records})
     report.needs_plan = not set(reader.records) <= set(plan.units)
     for unit, record in reader.records.items():
         path = folder / f"{unit}.json"
         about = {"unit": unit, "videos": tuple(record.video_uids)}
         recorded = report.attempt(path, Remedy.REDO_UNIT, read_planned, path, **about)
-        report.count_shard(record)
+        report.count_frames(record)
         report.add(record, path, frame_problems(reader, record, fingerprints, replay), Remedy.REDO_UNIT)
         contradictions = [*plan_contradictions(record, plan.units.get(unit), recorded)]
         contradictions += record_problems(record, plan.videos, reader.identity)
@@ -159,14 +162,14 @@ def _verify_label_set(
         report.attempt(path, Remedy.FORGET, long_documents.read, path, label_set=name)
     if reader.label_set(name).computes_logits:
         return
-    records = report.read_records(logits, Remedy.REDO_LOGITS, name)
+    records = report.read_records(logits, Remedy.REDO_LOGITS, label_set=name)
     reader.override_records(name, records)
     broken = {problem.unit for problem in report.problems if problem.remedy == Remedy.REDO_UNIT}
     for unit, record in records.items():
-        report.count_shard(record, name)
+        report.count_column(record)
         if unit not in broken and (unit in reader.records or unit not in in_removal):
             messages = logits_problems(reader, name, record, head, layout.frame_paths().records)
-            report.add(record, paths.records / f"{unit}.json", messages, Remedy.REDO_LOGITS, name)
+            report.add(record, paths.records / f"{unit}.json", messages, Remedy.REDO_LOGITS, label_set=name)
         on_progress(report.num_shards)
 
 
@@ -193,7 +196,8 @@ def _compare_with_folders(
     for lost, message in missing_files(reader, layout, plan, sound, found.manifest):
         if lost.label_set in broken - {None} or (is_plan_short and lost.path.parent == layout.plan):
             continue
-        report.problems.append(Problem(lost.path, message, Remedy.MISSING, lost.unit, lost.label_set))
+        belongs = lost.unit, lost.label_set
+        report.problems.append(Problem(lost.path, message, Remedy.MISSING, *belongs, teacher=lost.teacher))
     report.extra += extra_files(reader, layout, plan, sound)
     counts = {name: unfinished(reader, plan, name) for name in sound}
     report.unfinished = {name: left for name, left in counts.items() if any(left)}

@@ -40,9 +40,9 @@ def frame_problems(
         return
     if contradiction:
         yield f"the shard has other {contradiction} than its record"
-    yield from _embedding_problems(batch)
+    yield from embedding_problems(batch)
     if replay is not None:
-        yield from _pixel_problems(batch, reader.identity, replay)
+        yield from pixel_problems(batch, reader.identity, replay)
 
 
 def plan_contradictions(record: Record, planned: Unit | None, recorded: PlannedUnit | None) -> Iterator[str]:
@@ -89,7 +89,8 @@ def logits_problems(
         yield "its logits are not those of the label set's own head over these embeddings"
 
 
-def _embedding_problems(batch: FrameBatch) -> Iterator[str]:
+def embedding_problems(batch: FrameBatch) -> Iterator[str]:
+    """The first embedding that is not of unit length, as exactly as float16 allows."""
     norms = np.linalg.norm(batch.embeddings.astype(np.float32), axis=2)
     wrong = np.argwhere(np.abs(norms - 1) > NORM_TOLERANCE)
     if len(wrong):
@@ -97,7 +98,8 @@ def _embedding_problems(batch: FrameBatch) -> Iterator[str]:
         yield f"the embedding of {batch.keys[row]}, view {view}, has length {norms[row, view]:.4f}, not 1"
 
 
-def _pixel_problems(batch: FrameBatch, identity: CacheIdentity, replay: Replay) -> Iterator[str]:
+def pixel_problems(batch: FrameBatch, identity: CacheIdentity, replay: Replay) -> Iterator[str]:
+    """The first row whose crops are not the pixels that the teacher of this identity saw."""
     row = 0
     for segment in batch.segments:
         for key in segment.keys:

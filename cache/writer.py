@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from embedonce.cache.added_teachers.writer import AddedTeacherWriter
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import StorageError
 from embedonce.cache.label_set_writer import LabelSetWriter
@@ -38,7 +39,7 @@ from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 
 
 class CacheWriter:
-    """Write access to one cache whose identity has been claimed."""
+    """Write access to one cache whose identity has been claimed. teachers: for adding some, unless it is shared."""
 
     def __init__(
         self, where: Location, identity: CacheIdentity, catalog: Catalog | None = None, is_shared: bool = False
@@ -52,6 +53,7 @@ class CacheWriter:
         self._settled: set[str] = set()
         self._lock = lock_for_writing(self._layout, identity, is_shared)
         self._shards = ShardWriter(self._layout, identity, self._lock, is_shared)
+        self.teachers = AddedTeacherWriter(self._layout, identity, self._catalog, self._shards)
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.close)
             if catalog is not None:

@@ -38,6 +38,10 @@ class Hdf5Format(ShardFormat):
     def encode_logits(self, keys: list[str], logits: np.ndarray) -> Encoded:
         return Encoded(_file_image({"key": np.array(keys, KEY_TYPE), "logits": logits}, "logits"), {})
 
+    def encode_embeddings(self, keys: list[str], embeddings: np.ndarray, crop_crc32: np.ndarray) -> Encoded:
+        arrays = {"key": np.array(keys, KEY_TYPE), "embeddings": embeddings, "crop_crc32": crop_crc32}
+        return Encoded(_file_image(arrays, "embeddings"), {})
+
     def open(self, store: Store, name: str, index: dict, shape: ShardShape) -> Hdf5Shard:
         return Hdf5Shard(store, name, shape)
 

@@ -64,6 +64,9 @@ class Hdf5Shard(Shard):
     def columns(self) -> dict[str, np.ndarray]:
         return {name: self._read(name, slice(None)) for name in ("frame_index", "pts", "crop_crc32")}
 
+    def crop_crc32(self) -> np.ndarray:
+        return self._read("crop_crc32", slice(None))
+
     def first_contradiction(self, segments: tuple[Segment, ...]) -> str | None:
         for name, values in segment_columns(segments).items():
             if not np.array_equal(self._read(name, slice(None)), values):

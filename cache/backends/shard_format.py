@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.cache.errors import DamagedError
+from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.cache.schema import FrameBatch, Segment
 from embedonce.cache.stores.base import Store
 from embedonce.cache.vectors import embeddings_problem, logits_problem
@@ -38,7 +38,7 @@ class ShardShape:
 
 
 class Shard(ABC):
-    """An open shard of frames or of logits, read at random.
+    """An open shard of frames, of logits or of an added teacher's embeddings, read at random.
 
     location: what the store calls the shard, for messages. Must be picklable, and usable again after close(). All
     methods raise DamagedError, which begins with the location, if the content is not as it was written, and
@@ -66,6 +66,10 @@ class Shard(ABC):
     @abstractmethod
     def columns(self) -> dict[str, np.ndarray]:
         """frame_index and pts (N,) int64, crop_crc32 (N, 1+K) uint32."""
+
+    def crop_crc32(self) -> np.ndarray:
+        """(N, 1+K) uint32, of the pixels that the teacher of the embeddings saw."""
+        return self.columns()["crop_crc32"]
 
     def check(self, keys: list[str]) -> None:
         """DamagedError unless the shard has exactly the rows with these keys, in this order."""
@@ -104,6 +108,11 @@ class ShardFormat(ABC):
     @abstractmethod
     def encode_logits(self, keys: list[str], logits: np.ndarray) -> Encoded:
         """The bytes of a logits shard: (N, 1+K, C) float32 for the rows with these keys."""
+
+    def encode_embeddings(self, keys: list[str], embeddings: np.ndarray, crop_crc32: np.ndarray) -> Encoded:
+        """The bytes of a shard of an added teacher: (N, 1+K, D) float16 and (N, 1+K) uint32 for the rows with these
+        keys. CacheError if this back end does not store added teachers."""
+        raise CacheError(f"the back end {self.name!r} stores no added teachers; convert-cache writes another one")
 
     @abstractmethod
     def open(self, store: Store, name: str, index: dict, shape: ShardShape) -> Shard:

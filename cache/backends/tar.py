@@ -43,6 +43,14 @@ class WebDatasetFormat(ShardFormat):
             tar.add("logits", key, header + values.tobytes())
         return tar.finish()
 
+    def encode_embeddings(self, keys: list[str], embeddings: np.ndarray, crop_crc32: np.ndarray) -> Encoded:
+        tar = _TarBytes()
+        headers = [npy_header(values.shape[1:], values.dtype) for values in (embeddings, crop_crc32)]
+        for key, vectors, checksums in zip(keys, embeddings, crop_crc32, strict=True):
+            tar.add("emb", key, headers[0] + vectors.tobytes())
+            tar.add("crc", key, headers[1] + checksums.tobytes())
+        return tar.finish()
+
     def open(self, store: Store, name: str, index: dict, shape: ShardShape) -> TarShard:
         return TarShard(store, name, index, shape)
 

@@ -6,7 +6,7 @@ Records of earlier versions have the offsets too. Neither is trusted.
 import numpy as np
 
 from embedonce.cache.backends.shard_format import ShardShape
-from embedonce.cache.backends.tar_layout import BLOCK, EXTENSIONS, FRAME_MEMBERS, LOGITS_MEMBERS
+from embedonce.cache.backends.tar_layout import BLOCK, EXTENSIONS, FRAME_MEMBERS, LOGITS_MEMBERS, TEACHER_MEMBERS
 from embedonce.cache.errors import DamagedError
 
 
@@ -62,7 +62,7 @@ def _computed(index: dict, shape: ShardShape, location: str) -> dict[str, np.nda
 
 def _types(field, location: str) -> list[str]:
     """The types of members that a field of the index is about, in the order of a row's members."""
-    if not isinstance(field, dict) or set(field) not in (FRAME_MEMBERS, LOGITS_MEMBERS):
+    if not isinstance(field, dict) or set(field) not in (FRAME_MEMBERS, LOGITS_MEMBERS, TEACHER_MEMBERS):
         raise DamagedError(f"{location} has no valid member offsets in its record")
     return [name for name in EXTENSIONS if name in field]
 

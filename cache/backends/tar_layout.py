@@ -8,8 +8,8 @@ import numpy as np
 
 BLOCK = tarfile.BLOCKSIZE
 # type of a row's member -> end of its name; in the order of the members
-EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy"}
-FRAME_MEMBERS, LOGITS_MEMBERS = {"emb", "jpg", "json"}, {"logits"}
+EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy", "crc": "crc.npy"}
+FRAME_MEMBERS, LOGITS_MEMBERS, TEACHER_MEMBERS = {"emb", "jpg", "json"}, {"logits"}, {"emb", "crc"}
 
 
 def end_of_archive(num_bytes: int) -> bytes:

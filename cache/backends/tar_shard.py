@@ -1,5 +1,6 @@
 """Random access to the rows of a tar shard that is not trusted, at the offsets that follow from its record."""
 
+import math
 import tarfile
 
 import numpy as np
@@ -78,6 +79,12 @@ class TarShard(Shard):
                 name: documents.integers(values, types[name]).reshape(shapes[name]) for name, values in columns.items()
             }
 
+    def crop_crc32(self) -> np.ndarray:
+        if "crc" not in self._members:
+            return self.columns()["crop_crc32"]
+        rows = range(self._shape.num_rows)
+        return np.array([self._array("crc", row, (self._shape.num_views,), np.uint32) for row in rows])
+
     def first_contradiction(self, segments: tuple[Segment, ...]) -> str | None:
         row = 0
         with documents.as_damaged_error(self.location):
@@ -117,16 +124,19 @@ class TarShard(Shard):
 
     def _arrays(self, member_type: str, dtype, rows: range, view: int) -> np.ndarray:
         """(len(rows), width) of one view. A member is an array's header, the same for all rows, and its values."""
-        shape, width = (self._shape.num_views, self._shape.width), self._shape.width
-        header, view_bytes = npy_header(shape, dtype), width * np.dtype(dtype).itemsize
-        num_bytes = len(header) + shape[0] * view_bytes
-        values = np.empty((len(rows), width), dtype)
+        shape = (self._shape.num_views, self._shape.width)
+        values = np.empty((len(rows), self._shape.width), dtype)
         for i, row in enumerate(rows):
-            data = self._member(member_type, row)
-            if len(data) != num_bytes or not data.startswith(header):
-                raise DamagedError(f"{self.location}, row {row}: not an array of {shape} {np.dtype(dtype)}")
-            values[i] = np.frombuffer(data, dtype, width, len(header) + view * view_bytes)
+            values[i] = self._array(member_type, row, shape, dtype)[view]
         return values
+
+    def _array(self, member_type: str, row: int, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """The array in a member, which has this shape and type in all rows."""
+        data, header = self._member(member_type, row), npy_header(shape, dtype)
+        num_bytes = len(header) + math.prod(shape) * np.dtype(dtype).itemsize
+        if len(data) != num_bytes or not data.startswith(header):
+            raise DamagedError(f"{self.location}, row {row}: not an array of {shape} {np.dtype(dtype)}")
+        return np.frombuffer(data, dtype, offset=len(header)).reshape(shape)
 
 
 def _first_difference(fields: dict, expected: dict) -> str | None:

@@ -73,6 +73,8 @@ def _lines(found, into: Path | str) -> Iterator[str]:
     """What a merge does, one thing per line."""
     for cache in found.inputs:
         yield f"{cache.name}: {len(cache.committed_uids)} videos with {cache.reader.num_rows} frames"
+        if teachers := cache.reader.teachers.names():
+            yield f"{cache.name}: added teachers are not merged ({', '.join(teachers)}): run add-teacher on {into}"
     added, state = found.added, "new" if found.is_new else "exists"
     yield (
         f"{into} ({state}): {len(added.videos)} new videos, {len(added.completed)} completed; {found.num_rows} frames "

@@ -21,6 +21,7 @@ VIDEOS = Option(
     must_exist=True,
 )
 LABEL_SET = Option(name="label_set", help="Label set to remove, in place of videos.", group=CACHE)
+TEACHER_NAME = Option(name="teacher", help="Added teacher to remove, in place of videos.", group=CACHE)
 DRY_RUN = Option(
     name="dry_run", value_type=bool, default=False, help="Show what would be removed; do nothing.", group=OUTPUT
 )
@@ -90,6 +91,8 @@ def _lines(summary) -> Iterator[str]:
         yield f"and {len(summary.videos) - MAX_VIDEOS} more videos"
     for name, shards in summary.label_sets:
         yield f"label set {name}: its classes, clips and {shards} shards of logits"
+    for name, shards in summary.teachers:
+        yield f"added teacher {name}: its identity and {shards} shards of embeddings"
     if summary.num_rewritten:
         yield (
             f"{summary.num_rewritten} shards are written again without these videos: about "
@@ -100,4 +103,6 @@ def _lines(summary) -> Iterator[str]:
 
 
 def _what(removal: Removal) -> str:
+    if removal.teachers:
+        return f"added teachers {', '.join(removal.teachers)}"
     return f"label sets {', '.join(removal.label_sets)}" if removal.label_sets else f"{len(removal.videos)} videos"

@@ -94,6 +94,9 @@ def _nothing_to_move(cache_dir: Path | str, report: Report) -> DetailedError:
             "(extract-teacher or relabel)"
         )
         return DetailedError(message, DamagedError.exit_code)
+    if broken := [problem.teacher for problem in report.problems if problem.teacher and problem.remedy == Remedy.NONE]:
+        remedy = f"restore teacher.json from a backup, or remove the teacher: remove --teacher {broken[0]}"
+        return DetailedError(f"repair-cache changed nothing: {remedy}", DamagedError.exit_code)
     rebuild = next_line("repair-cache", {"cache_dir": cache_dir, "rebuild_plan": True})
     remedy = rebuild if report.needs_plan else "restore plan/ from a backup"
     message = f"repair-cache changed nothing: no file is proven to be damaged; {remedy}"
@@ -106,6 +109,14 @@ def _print_next_steps(cache_dir: Path | str, repaired: Repair) -> None:
     if repaired.report.needs_plan:
         echo(f"the plan is incomplete: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}")
         return
+    moved = {problem.teacher for problem in repaired.report.problems if problem.remedy == Remedy.REDO_COLUMN}
+    for name in sorted(filter(None, moved)):
+        echo(f"run add-teacher --name {name} again with its original options")
+    if not {Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET}.isdisjoint(p.remedy for p in repaired.report.problems):
+        _print_next_extraction(cache_dir)
+
+
+def _print_next_extraction(cache_dir: Path | str) -> None:
     config = stored_path(cache_dir) / "extract_config.yaml"
     if isinstance(cache_dir, Path) and config.exists():
         echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))

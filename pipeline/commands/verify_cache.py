@@ -60,7 +60,10 @@ def verify_cache(cache_dir: Path | str, pixels: bool, recompute: int | None, **t
         echo(f"embedded {len(cosines)} rows again: cosine {worst:.5f} at least, {mean:.5f} on average")
     for name, (units, parts) in report.unfinished.items():
         echo(f"label set {name} is not finished: {units} units without logits, {parts} plan parts without clips")
-    checked = "everything written so far" if report.unfinished else "everything"
+    for name, units in report.uncovered.items():
+        left = f"{units} of {report.num_committed} units are not embedded yet"
+        echo(f"teacher {name}: {left}; run add-teacher --name {name} again")
+    checked = "everything written so far" if report.unfinished or report.uncovered else "everything"
     echo(f"sound: {checked} is as it was committed")
     if report.num_pending:
         echo(f"{report.num_pending} of {report.num_units} units are not extracted yet")

@@ -57,7 +57,7 @@ def test_records_of_tars_have_version_2_and_everything_else_has_version_1(cache)
     versions = {path: json.loads(path.read_bytes())["format_version"] for path in cache.rglob("*.json")}
     newer = {path for path, version in versions.items() if version == FORMAT_VERSION_2}
     with_tars = {path for path in versions if "sizes" in json.loads(path.read_bytes()).get("index", {})}
-    assert newer == with_tars and len(newer) in (0, 4) and set(versions.values()) <= {FORMAT_VERSION, FORMAT_VERSION_2}
+    assert newer == with_tars and len(newer) in (0, 5) and set(versions.values()) <= {FORMAT_VERSION, FORMAT_VERSION_2}
 
 
 def test_continued_documents_are_described(tmp_path, monkeypatch):
@@ -92,6 +92,13 @@ def test_label_sets_clips_and_revisions_are_described(cache):
     expected = fields(folder / "label_set.json") | fields(folder / "clips/000000.json")
     expected |= fields(folder / "revisions/000001.json") | names(type(CLIPS[0])) | {"logit_bias", "multi_label"}
     assert described("Label sets: `labels/NAME/`") == expected
+
+
+def test_added_teachers_are_described(cache):
+    assert described("Added teachers: `teachers/NAME/`") == fields(cache / "teachers/second/teacher.json")
+    text, record = section(DOCUMENT, "Added teachers: `teachers/NAME/`"), cache / "teachers/second/records/000000.json"
+    assert fields(record) == fields(cache / "records/000000.json") - {"planned"} | {"frames_sha256"}
+    assert "`frames_sha256`" in text and "`crop_crc32`" in text and "`<key>.crc.npy`" in text
 
 
 def test_quarantine_attempts_and_manifest_are_described(cache):

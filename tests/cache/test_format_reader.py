@@ -14,6 +14,7 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.frames.canonical_frame import crc32
 from tests.extraction.test_runner import make_source, run
+from tests.support.embedded_cache import NAME, add_second_teacher, second_teacher
 from tests.support.fake_teacher import FakeTeacher, write_zero_shot
 from tests.support.format_reader import OK, FormatReader
 from tests.support.videos import write_video
@@ -38,6 +39,7 @@ def cache(request, tmp_path_factory, forked_workers):
     write_head(root / "cache")
     write_revised(root / "cache")
     write_computed(root / "cache")
+    add_second_teacher(root / "cache", teacher=second_teacher(interpolation="bilinear"))
     return root / "cache"
 
 
@@ -117,13 +119,33 @@ def test_the_teachers_pixels_can_be_made_again(cache):
         for jpeg, _, crop_crc32, *_, views in mine.frames(unit).rows.values():
             image = Image.open(io.BytesIO(jpeg)).convert("RGB")
             assert min(image.size) == mine.identity["canonical_short_side"]
-            crops = []
-            for top, left, height, width, flags, interpolation in views:
-                crop = image.crop((left, top, left + width, top + height))
-                crop = crop if crop.size == (size, size) else crop.resize((size, size), interpolation)
-                pixels = np.asarray(crop)
-                crops.append(pixels[:, ::-1] if flags & 1 else pixels)
-            np.testing.assert_array_equal(crc32(np.stack(crops)), crop_crc32)
+            np.testing.assert_array_equal(crc32(crops_of(image, views, size)), crop_crc32)
+
+
+def crops_of(image: Image.Image, views: list[list[int]], size: int) -> np.ndarray:
+    crops = []
+    for top, left, height, width, flags, interpolation in views:
+        crop = image.crop((left, top, left + width, top + height))
+        crop = crop if crop.size == (size, size) else crop.resize((size, size), interpolation)
+        pixels = np.asarray(crop)
+        crops.append(pixels[:, ::-1] if flags & 1 else pixels)
+    return np.stack(crops)
+
+
+def test_an_added_teacher_has_embedded_the_same_rows_with_its_own_filter(cache):
+    reader, mine = open_reader(cache), FormatReader(cache)
+    ((name, teacher),) = mine.teachers().items()
+    assert name == NAME and teacher["interpolation"] == "bilinear" and mine.identity["teacher"]["name"] == "fake"
+    embedded = mine.embeddings(NAME)
+    for unit in mine.records:
+        rows = mine.frames(unit).rows
+        for i, (key, (jpeg, *_, views)) in enumerate(rows.items()):
+            vectors, crop_crc32 = embedded.pop(key)
+            np.testing.assert_array_equal(vectors, reader.teachers.all_embeddings(NAME, unit)[i])
+            image = Image.open(io.BytesIO(jpeg)).convert("RGB")
+            seen = [[*view[:5], 2] for view in views]
+            np.testing.assert_array_equal(crc32(crops_of(image, seen, teacher["input_size"])), crop_crc32)
+    assert embedded == {}
 
 
 def test_requests_and_clips_lead_to_the_same_frames(cache):

@@ -19,6 +19,7 @@ from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.writer import CacheWriter
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
+from tests.support.fake_teacher import fake_identity
 from tests.support.recorded_operations import IN_FLUX
 
 UNITS = {  # videos a and b were asked for in three units, c in a fourth; of b every frame turned out corrupt
@@ -32,6 +33,7 @@ CLIPS = (ClipLabel("c0", "a", 0.0, 2.0, 1, "train"),)
 REVISED = (ClipLabel("c0", "a", 0.0, 2.0, 0, "val"),)
 LOGITS = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
 FACTS = QuarantinedVideo("x.mp4", "no video stream", 1, 2)
+SECOND = fake_identity(name="second", weights_sha256="2" * 64, embed_dim=4)
 
 
 # -- the script ----------------------------------------------------------------------------------------------------
@@ -59,6 +61,7 @@ def run_session(root: Location, backend: str, mark=lambda key, value: None, unit
         if writer.reader().label_set("main").clips != REVISED:
             writer.revise_clips("main", [list(REVISED), []])
         mark("clips", REVISED)
+        add_teacher(writer, mark)
 
 
 def extend_plan(writer: CacheWriter, part: int, num_rows: dict[str, int], mark) -> None:
@@ -83,6 +86,22 @@ def label(writer: CacheWriter, mark) -> None:
     if "000000" not in writer.reader().logits_units("main"):
         writer.commit_logits("main", "000000", UNITS["000000"].keys, LOGITS, {})
     mark("logits", LOGITS.tobytes())
+
+
+def add_teacher(writer: CacheWriter, mark) -> None:
+    writer.teachers.create("second", SECOND)
+    mark("second", SECOND)
+    teachers = writer.reader().teachers
+    for unit in ("000000", "000002"):
+        if unit in teachers.lacking("second"):
+            writer.teachers.commit("second", unit, *second_rows(unit), {})
+        mark(f"second {unit}", tuple(column.tobytes() for column in second_rows(unit)))
+
+
+def second_rows(unit: str) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and checksums of the added teacher."""
+    rows = len(UNITS[unit].jpegs)
+    return np.full((rows, 2, 4), 0.5, np.float16), np.full((rows, 2), int(unit), np.uint32)
 
 
 def race(root: Path, backend: str, mark) -> bool:
@@ -142,6 +161,11 @@ def contents(root: Location, backend: str) -> dict:
             shard = reader.logits("main", unit)
             assert shard.keys() == reader.frames(unit).keys(), f"logits of {unit} are of other rows"
             found["logits"] = np.stack([shard.logits(0, 4, view) for view in range(2)], axis=1).tobytes()
+    for name in reader.teachers.names():
+        found[name] = reader.teachers.read(name).identity
+        for unit in reader.teachers.records(name):
+            columns = reader.teachers.all_embeddings(name, unit), reader.teachers.all_crop_crc32(name, unit)
+            found[f"{name} {unit}"] = tuple(column.tobytes() for column in columns)
     reader.close()
     with closing(open_writer(root, reader.identity)) as writer:
         found |= {f"plan {part.part}": plain(part) for part in writer.plan}

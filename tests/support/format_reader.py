@@ -181,6 +181,40 @@ class FormatReader:
                 found |= hdf5_logits(data) if self.suffix == "h5" else tar_logits(data, record, self.frames(unit))
         return found
 
+    def teachers(self) -> dict[str, dict]:
+        """Name -> identity of the added teachers."""
+        paths = sorted((self.root / "teachers").glob("*/teacher.json"))
+        found = {path.parent.name: read_document(path) for path in paths}
+        assert all(document["name"] == name != "first" for name, document in found.items())
+        return {name: document["teacher"] for name, document in found.items()}
+
+    def embeddings(self, teacher: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """key -> (embeddings (V, D), crop_crc32 (V,)) of every row that an added teacher has embedded."""
+        folder, found = self.root / "teachers" / teacher, {}
+        for unit, record in documents(folder / "records").items():
+            assert record["segments"] == [] and "planned" not in record
+            assert record["frames_sha256"] == self.records[unit]["sha256"]
+            assert record["num_rows"] == self.records[unit]["num_rows"]
+            if record["num_rows"]:
+                data = checked(folder / "columns" / f"{unit}.{self.suffix}", record)
+                found |= hdf5_columns(data) if self.suffix == "h5" else tar_columns(data, record, self.frames(unit))
+        return found
+
+
+def hdf5_columns(data: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    with h5py.File(io.BytesIO(data)) as file:
+        assert file.attrs["kind"] in (b"embeddings", "embeddings")
+        columns = [file[name][()] for name in ("key", "embeddings", "crop_crc32")]
+    return {key.decode(): (vectors, crc) for key, vectors, crc in zip(*columns, strict=True)}
+
+
+def tar_columns(data: bytes, record: dict, frames: Shard) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    places, found = members_of(record), {}
+    for key, emb, crc in zip(frames.rows, places["emb"], places["crc"], strict=True):
+        assert is_member(data, emb, f"{key}.emb.npy") and is_member(data, crc, f"{key}.crc.npy")
+        found[key] = tuple(np.load(io.BytesIO(piece(data, place)), allow_pickle=False) for place in (emb, crc))
+    return found
+
 
 def head_logits(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
     values = embeddings.astype(np.float32)
@@ -240,7 +274,7 @@ def members_of(record: dict) -> dict[str, list[list[int]]]:
     index, rows = record["index"], record["num_rows"]
     if "members" in index:
         return index["members"]
-    types = [name for name in ("emb", "jpg", "json", "logits") if name in index["sizes"]]
+    types = [name for name in ("emb", "jpg", "json", "logits", "crc") if name in index["sizes"]]
     columns = {
         (field, name): [value] * rows if isinstance(value, int) else value
         for field in ("headers", "sizes")

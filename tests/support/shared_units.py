@@ -1,4 +1,4 @@
-"""A labeled cache whose units hold rows of several videos, each row made from its key alone.
+"""A labeled cache, with an added teacher, whose units hold rows of several videos, each made from its key alone.
 
 So a cache that never had a video has the same rows as one that it was removed from.
 """
@@ -19,6 +19,7 @@ from embedonce.cache.schema import FrameBatch, Segment, row_key
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.writer import CacheWriter
 from tests.conftest import make_cache_identity, planned_segment, planned_video
+from tests.support.fake_teacher import fake_identity
 
 SECRET = "secretvideo"
 PARTS = ({"a": 3, SECRET: 6, "b": 2}, {"c": 1, "d": 3}, {"e": 2})  # rows of the videos of each part
@@ -32,6 +33,7 @@ TENSORS = {
 }
 LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 3.0, {})
 COMPUTED = LabelSet("computed", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 3.0, {}, stores_logits=False)
+SECOND, SECOND_DIM = "second", 8  # the added teacher
 PLAIN = LabelSet("plain", "none", ("cut", "stir"), (), None, {})
 
 
@@ -44,6 +46,7 @@ def make_shared_cache(root: Path, backend: str, without: str | None = None, pend
             writer.commit_frames(unit.name, batch_of(unit), {"decoding": {s.video_uid: "whole" for s in unit.segments}})
         for labels in (LABELS, COMPUTED, PLAIN):
             write_labels(writer, labels)
+        write_second_teacher(writer)
         writer.quarantine("broken", QuarantinedVideo("broken.mp4", "no video stream", 1, 2))
         writer.write_manifest()
     return root
@@ -89,9 +92,9 @@ def jpeg_of(key: str) -> bytes:
     return b"\xff\xd8" + np.random.default_rng(zlib.crc32(key.encode())).bytes(60)
 
 
-def embedding_of(key: str) -> np.ndarray:
-    """(2, DIM) float16, of unit length."""
-    values = np.random.default_rng(1 + zlib.crc32(key.encode())).standard_normal((2, DIM))
+def embedding_of(key: str, dim: int = DIM) -> np.ndarray:
+    """(2, dim) float16, of unit length."""
+    values = np.random.default_rng(1 + zlib.crc32(key.encode())).standard_normal((2, dim))
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16)
 
 
@@ -103,7 +106,7 @@ def logits_of(embeddings: np.ndarray) -> np.ndarray:
 def secrets() -> list[bytes]:
     """Bytes that must be nowhere in a cache without the secret video: its name, frames and embeddings."""
     keys = [row_key(SECRET, index) for index in range(PARTS[0][SECRET] + CONTINUED)]
-    embeddings = [view.tobytes() for key in keys for view in embedding_of(key)]
+    embeddings = [view.tobytes() for key in keys for dim in (DIM, SECOND_DIM) for view in embedding_of(key, dim)]
     logits = [view.tobytes() for key in keys for view in logits_of(embedding_of(key)[None])[0]]
     return [SECRET.encode(), fingerprint_of(SECRET).encode(), *map(jpeg_of, keys), *embeddings, *logits]
 
@@ -122,6 +125,20 @@ def write_labels(writer: CacheWriter, labels: LabelSet) -> None:
     reader.close()
 
 
+def write_second_teacher(writer: CacheWriter) -> None:
+    """The embeddings of an added teacher, of every committed unit that lacks them."""
+    writer.teachers.create(SECOND, fake_identity(name="second", weights_sha256="2" * 64, embed_dim=SECOND_DIM))
+    teachers, records = writer.reader().teachers, writer.reader().records
+    for unit in teachers.lacking(SECOND):
+        keys = records[unit].keys
+        embeddings = np.stack([embedding_of(key, SECOND_DIM) for key in keys])
+        writer.teachers.commit(SECOND, unit, embeddings, second_crc32_of(keys), {"host": "there"})
+
+
+def second_crc32_of(keys: list[str]) -> np.ndarray:
+    return np.array([[zlib.crc32(f"second {key} {view}".encode()) for view in range(2)] for key in keys], np.uint32)
+
+
 def clips_of(part, label: int) -> list[ClipLabel]:
     return [ClipLabel(f"{video.uid}:0", video.uid, 0.0, 3.0, label, "train") for video in part.videos]
 
@@ -136,6 +153,7 @@ def content(root: Path, leave_out: str | None = None) -> dict:
         for name in reader.label_sets():
             if unit in reader.logits_units(name):
                 found |= {f"{name} {key}": _logits_bytes(reader, name, unit, i) for i, key in enumerate(batch.keys)}
+        found |= _of_added_teachers(reader, unit, batch.keys)
     for uid in reader.video_uids:
         timeline = reader.timeline(uid)
         found[f"timeline {uid}"] = (timeline.k.tolist(), timeline.t_sec.tolist(), timeline.frame_sec.tolist())
@@ -143,6 +161,16 @@ def content(root: Path, leave_out: str | None = None) -> dict:
         found |= {f"{name} {clip.video_uid}": clip for clip in reader.label_set(name).clips}
     reader.close()
     return {key: value for key, value in found.items() if leave_out is None or leave_out not in key}
+
+
+def _of_added_teachers(reader: CacheReader, unit: str, keys: list[str]) -> dict:
+    """The embeddings of added teachers of a unit, by teacher and key."""
+    teachers, found = reader.teachers, {}
+    for name in (name for name in teachers.names() if unit in teachers.records(name)):
+        vectors, checksums = teachers.all_embeddings(name, unit), teachers.all_crop_crc32(name, unit)
+        for key, row, crc32 in zip(keys, vectors, checksums, strict=True):
+            found[f"{name} {key}"] = (row.tobytes(), crc32.tolist())
+    return found
 
 
 def _logits_bytes(reader: CacheReader, name: str, unit: str, row: int) -> bytes:

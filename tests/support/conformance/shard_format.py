@@ -23,6 +23,11 @@ BATCH = make_batch(make_segment("a", 40), make_segment("b", 3), dim=DIM)
 LOGITS = np.random.default_rng(1).standard_normal((43, VIEWS, CLASSES)).astype(np.float32)
 
 
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    wide = vectors.astype(np.float32)
+    return (wide / np.linalg.norm(wide, axis=2, keepdims=True)).astype(np.float16)
+
+
 class ShardFormatConformance:
     """Tests of one back end. shard_format() must be overridden."""
 
@@ -91,6 +96,20 @@ class ShardFormatConformance:
             values = shard.logits(2, 40, view)
             assert values.dtype == np.float32
             np.testing.assert_array_equal(values, LOGITS[2:40, view])
+
+    def test_embeddings_of_an_added_teacher_are_read_as_they_were_written_or_refused(self, store):
+        shard_format, columns = self.shard_format(), (BATCH.embeddings[:, :, :5], BATCH.crop_crc32)
+        try:
+            encoded = shard_format.encode_embeddings(BATCH.keys, unit_length(columns[0]), columns[1])
+        except CacheError as error:
+            assert repr(shard_format.name) in str(error)
+            return
+        store.replace("columns/000000", encoded.data)
+        shard = shard_format.open(store, "columns/000000", encoded.index, ShardShape(43, VIEWS, 5, len(encoded.data)))
+        shard.check(BATCH.keys)
+        np.testing.assert_array_equal(shard.embeddings(2, 40, 1), unit_length(columns[0])[2:40, 1])
+        np.testing.assert_array_equal(shard.crop_crc32(), columns[1])
+        assert shard.crop_crc32().dtype == np.uint32
 
     def test_equal_rows_give_equal_bytes(self):
         shard_format = self.shard_format()
