@@ -94,7 +94,8 @@ def _extra_of_teachers(layout: Layout, reader: CacheReader) -> Iterator[StoredPa
     yield from _others(layout.teachers, set(names))
     for name in names:
         document, inner = layout.teacher_document(name), layout.teacher_paths(name)
-        yield from _others(document.parent, {document.name, *(folder.name for folder in inner)})
+        settings = layout.teacher_settings(name)
+        yield from _others(document.parent, {document.name, settings.name, *(folder.name for folder in inner)})
         with contextlib.suppress(DamagedError):  # then nothing is known of what it has
             yield from _extra_of_column(layout, TeacherColumn(name), reader, reader.teachers.records(name))
 

@@ -108,7 +108,7 @@ def _added_teachers(reader: CacheReader) -> list[str]:
         total, lacking = len(reader.records), len(reader.teachers.lacking(name))
         lines.append(
             f"added teacher {name}: {_teacher(teacher)}; {total - lacking} of {total} shards embedded, "
-            f"{num_bytes / 1e6:.1f} MB{'; run add-teacher again for the others' if lacking else ''}"
+            f"{num_bytes / 1e6:.1f} MB"
         )
     return lines
 

@@ -161,6 +161,10 @@ class Layout:
     def teacher_document(self, name: str) -> StoredPath:
         return self.teachers / name / "teacher.json"
 
+    def teacher_settings(self, name: str) -> StoredPath:
+        """The settings that an added teacher was last run with, if any; not needed for reading."""
+        return self.teachers / name / "add_teacher_config.yaml"
+
     def columns(self) -> tuple[Column, ...]:
         """All columns of shards: the frames, then those that depend on them."""
         return (None, *self.label_sets(), *map(TeacherColumn, self.added_teachers()))

@@ -43,6 +43,10 @@ class AddedTeacherWriter:
         check = partial(added_teacher_from, num_views=self._identity.num_views)
         path.put_if_absent(documents.serialize_verified(added_teacher_document(wanted), check, str(path)))
 
+    def write_settings(self, name: str, text: str) -> None:
+        """Write the settings of the command that adds a teacher, beside its document."""
+        self._layout.teacher_settings(name).replace(text.encode())
+
     def commit(self, name: str, unit: str, embeddings: np.ndarray, crop_crc32: np.ndarray, provenance: dict) -> None:
         """Publish the embeddings of a committed unit: its shard, then its record.
 

@@ -67,10 +67,13 @@ def inspect_cache(
         _check_replaceable(html, overwrite)
     document = None if json is None else _prompts_document(cache_dir, label_set, json, overwrite)
     from embedonce.cache.inspect import prompt_lines, summary
+    from embedonce.cache.store import open_reader
+    from embedonce.pipeline.console.next_commands import lacking_lines
     from embedonce.pipeline.sources.data_summary import cache_tables
 
     lines = [*summary(cache_dir), *cache_tables(cache_dir)]
-    for line in [*lines, *(prompt_lines(cache_dir, label_set) if prompts else ())]:
+    following = lacking_lines(open_reader(cache_dir))
+    for line in [*lines, *following, *(prompt_lines(cache_dir, label_set) if prompts else ())]:
         echo(line)
     if json is not None and document is not None:
         from embedonce.cache import commit
@@ -79,7 +82,6 @@ def inspect_cache(
         echo(f"prompts: {json}")
     if html is not None:
         from embedonce.cache import commit
-        from embedonce.cache.store import open_reader
         from embedonce.pipeline.files.recognition import sealed
         from embedonce.pipeline.reporting.contact_sheet import contact_sheet
 

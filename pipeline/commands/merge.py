@@ -9,7 +9,7 @@ import click
 from embedonce.pipeline.commands.click_options import command
 from embedonce.pipeline.commands.output import echo
 from embedonce.pipeline.commands.parameter_types import PATH_OR_URL
-from embedonce.pipeline.console.next_commands import next_line
+from embedonce.pipeline.console.next_commands import lacking_lines, next_line
 from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.settings.options import OUTPUT, Option
 
@@ -30,6 +30,7 @@ def merge(caches: tuple[Path | str, ...], into: Path | str, dry_run: bool) -> No
     command is given again.
     """
     from embedonce.cache.merging.merge import planned_merge
+    from embedonce.cache.store import open_reader
 
     if dry_run:
         _show_and_check(planned_merge(caches, into), into)
@@ -42,6 +43,8 @@ def merge(caches: tuple[Path | str, ...], into: Path | str, dry_run: bool) -> No
     )
     for name in merged.without_logits:
         echo(f"label set {name}: some frames have no logits, and it has no head to compute them with; use relabel")
+    for line in lacking_lines(open_reader(into)):
+        echo(line)
     echo(next_line("verify-cache", {"cache_dir": into}))
 
 

@@ -1,5 +1,6 @@
 """The list of all commands."""
 
+from embedonce.pipeline.commands.add_teacher import add_teacher
 from embedonce.pipeline.commands.compare import compare
 from embedonce.pipeline.commands.convert_cache import convert_cache
 from embedonce.pipeline.commands.download_ego4d import download_ego4d
@@ -24,6 +25,7 @@ COMMANDS = (
     compare,
     export_student,
     relabel,
+    add_teacher,
     verify_cache,
     repair_cache,
     remove,

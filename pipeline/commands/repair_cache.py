@@ -14,8 +14,8 @@ from embedonce.pipeline.commands.click_options import command
 from embedonce.pipeline.commands.error_reporting import DetailedError
 from embedonce.pipeline.commands.output import echo
 from embedonce.pipeline.commands.verification import confirmed, print_report
+from embedonce.pipeline.console.next_commands import add_teacher_line, next_line
 from embedonce.pipeline.console.next_commands import command as command_line
-from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.settings import shared
 from embedonce.pipeline.settings.options import CACHE, RUNTIME, Option
 
@@ -111,7 +111,7 @@ def _print_next_steps(cache_dir: Path | str, repaired: Repair) -> None:
         return
     moved = {problem.teacher for problem in repaired.report.problems if problem.remedy == Remedy.REDO_COLUMN}
     for name in sorted(filter(None, moved)):
-        echo(f"run add-teacher --name {name} again with its original options")
+        echo(add_teacher_line(cache_dir, name))
     if not {Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET}.isdisjoint(p.remedy for p in repaired.report.problems):
         _print_next_extraction(cache_dir)
 

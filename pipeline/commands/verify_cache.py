@@ -9,7 +9,7 @@ from embedonce.pipeline.commands.click_options import command
 from embedonce.pipeline.commands.error_reporting import DetailedError
 from embedonce.pipeline.commands.output import echo
 from embedonce.pipeline.commands.verification import print_report
-from embedonce.pipeline.console.next_commands import next_line
+from embedonce.pipeline.console.next_commands import add_teacher_line, next_line
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.options import RUNTIME, TEACHER, Option
 
@@ -62,7 +62,7 @@ def verify_cache(cache_dir: Path | str, pixels: bool, recompute: int | None, **t
         echo(f"label set {name} is not finished: {units} units without logits, {parts} plan parts without clips")
     for name, units in report.uncovered.items():
         left = f"{units} of {report.num_committed} units are not embedded yet"
-        echo(f"teacher {name}: {left}; run add-teacher --name {name} again")
+        echo(f"teacher {name}: {left}; {add_teacher_line(cache_dir, name)}")
     checked = "everything written so far" if report.unfinished or report.uncovered else "everything"
     echo(f"sound: {checked} is as it was committed")
     if report.num_pending:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from embedonce.cache.labels import LabelSet
+from embedonce.cache.layout import Layout
 from embedonce.cache.reader import CacheReader
 from embedonce.models.losses.registry import loss_terms
 from embedonce.models.losses.term import Need
@@ -53,6 +54,24 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
     for term in loss_terms():
         options[term.weight.name] = None if all(available[need] for need in term.needs) else 0
     return next_line("train-student", options)
+
+
+def add_teacher_line(cache_dir: Path | str, name: str) -> str:
+    """How to embed what an added teacher has not embedded yet, with its own settings."""
+    settings = Layout.at(cache_dir).teacher_settings(name)
+    if isinstance(cache_dir, Path) and settings.exists():
+        return next_line("add-teacher", {"config": Path(str(settings)), "cache_dir": cache_dir})
+    return f"run add-teacher --name {name} again with its original options"
+
+
+def lacking_lines(reader: CacheReader) -> list[str]:
+    """A line for each added teacher that has not embedded all frames, with the command that does."""
+    lines = []
+    for name in reader.teachers.names():
+        if lacking := len(reader.teachers.lacking(name)):
+            following = add_teacher_line(reader.cache_dir, name)
+            lines.append(f"teacher {name}: {lacking} of {len(reader.records)} shards are not embedded yet; {following}")
+    return lines
 
 
 def evaluate_line(reader: CacheReader, labels: LabelSet, checkpoint: Path) -> str:

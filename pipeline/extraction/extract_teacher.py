@@ -12,7 +12,7 @@ from embedonce.cache.errors import DamagedError
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.console.next_commands import train_line
+from embedonce.pipeline.console.next_commands import lacking_lines, train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.cluster.registry import CLUSTERS
@@ -59,6 +59,7 @@ class ExtractTeacherResult:
     with_frames: tuple[int, ...]  # clips of each label set that have a frame
     manifest: dict
     next_line: str
+    added_teachers: tuple[str, ...] = ()  # lines about those that have not embedded all frames
 
     def summary(self, config: ExtractConfig) -> str:
         """The text at the end of a run: counts, quarantined videos, contents of the cache, the next command."""
@@ -72,6 +73,7 @@ class ExtractTeacherResult:
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
             *(summary_line(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
+            *self.added_teachers,
         ]
         if config.weights == "random":
             lines.append("random teacher: its embeddings carry no meaning; use them to test the software only")
@@ -110,13 +112,13 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
         reader = writer.reader()
         label_sets = tuple(reader.label_set(request.labels.name) for request in ready)
         with_frames = tuple(count_with_frames(reader, labels.clips) for labels in label_sets)
-        following = train_line(reader, label_sets[0])
+        following, lacking = train_line(reader, label_sets[0]), tuple(lacking_lines(reader))
     except BaseException:
         log.warning("%s; the label sets are not finished", result.line)
         raise
     finally:
         writer.close()
-    return ExtractTeacherResult(result, label_sets, with_frames, manifest, following)
+    return ExtractTeacherResult(result, label_sets, with_frames, manifest, following, lacking)
 
 
 def _extract_here(

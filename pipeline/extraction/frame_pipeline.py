@@ -18,6 +18,7 @@ from embedonce.pipeline.extraction.decode_tasks import (
     NoneDecoded,
     Remark,
     Reshaped,
+    Row,
     none_decoded,
     shared_bytes_of,
 )
@@ -31,13 +32,15 @@ from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
 from embedonce.pipeline.extraction.summary import pending_uids
 from embedonce.pipeline.extraction.task_order import TaskOrder
-from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, Ended, TeacherQueue
+from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, TeacherQueue
 from embedonce.pipeline.extraction.video_tasks import VideoTask, work_on_video
 from embedonce.pipeline.extraction.waves import NewVideos
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup
 from embedonce.pipeline.video.decode import SKIPPING
+
+Ended = TaskDone[DecodeTask] | TaskFailed[DecodeTask]
 
 
 class FramePipeline:
@@ -61,7 +64,9 @@ class FramePipeline:
         self._order = TaskOrder(pending, new_videos)
         self._ends = self._order.ends
         self.provenance = provenance(teacher)
-        self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views, clock.teacher)
+        self._queue: TeacherQueue[DecodeTask, Row, Ended] = TeacherQueue(
+            teacher, 1 + writer.identity.num_views, clock.teacher
+        )
         self._modes: dict[tuple[str, int], str] = {}  # (uid, piece) -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
         self._not_embeddable: dict[tuple[str, int], str] = {}  # (uid, piece) -> reason
@@ -159,7 +164,7 @@ class FramePipeline:
             self._commit_complete(committer)
         self._commit_complete(committer)  # of videos that sent no rows
 
-    def _add(self, item: EmbeddedRow) -> None:
+    def _add(self, item: EmbeddedRow[DecodeTask, Row]) -> None:
         uid, row, piece = item.task.uid, item.row, (item.task.uid, item.task.piece)
         if uid not in self._ends:
             return

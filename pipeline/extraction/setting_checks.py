@@ -12,28 +12,33 @@ from embedonce.pipeline.settings.devices import check_devices, listed
 
 if TYPE_CHECKING:
     from embedonce.pipeline.extraction.settings import ExtractConfig
+    from embedonce.pipeline.extraction.teacher_settings import TeacherSettings
 
 PROGRAMS = {"teacher_onnx": "onnx", "teacher_torchscript": "torchscript"}  # settings that name a file -> its loader
 
 
 def check_settings(config: "ExtractConfig") -> None:
-    """Check everything that concerns more than one option."""
-    _check_devices(config)
+    """Check everything that concerns more than one option, besides those of the teacher."""
     if config.layout is not None and config.use_synthetic:
         raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
     if config.use_synthetic and config.data_dir is not None and is_url(config.data_dir):
         raise ValueError("--use-synthetic writes videos into a local folder, not to the URL of --data-dir")
-    if config.teacher_preprocess is not None:
-        parse(config.teacher_preprocess)
     if config.part is not None:
         _check_part(config)
     if config.snap_tolerance is not None:
         _check_snap_tolerance(config, config.snap_tolerance)
     _check_ray(config)
+
+
+def check_teacher_settings(config: "TeacherSettings") -> None:
+    """Check what concerns more than one option of the teacher."""
+    _check_devices(config)
+    if config.teacher_preprocess is not None:
+        parse(config.teacher_preprocess)
     _check_program(config)
 
 
-def _check_program(config: "ExtractConfig") -> None:
+def _check_program(config: "TeacherSettings") -> None:
     """ValueError if a teacher is chosen both by its own file and in another way, or has a size that it knows."""
     given = [name for name in (*PROGRAMS, "teacher_module") if getattr(config, name) is not None]
     others = ("teacher_model", "teacher_weights", "teacher_activation")
@@ -56,7 +61,7 @@ def _check_ray(config: "ExtractConfig") -> None:
         )
 
 
-def _check_devices(config: "ExtractConfig") -> None:
+def _check_devices(config: "TeacherSettings") -> None:
     check_devices(config.device)
     num_listed = len(listed(config.device))
     if config.teacher_processes is not None and config.teacher_processes < num_listed:

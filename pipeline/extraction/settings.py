@@ -6,18 +6,18 @@ from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import SAMPLINGS, max_snap_tolerance
-from embedonce.models.names import PYTORCH, TEACHER_RUNTIMES, TEACHER_SIZES, default_prompt_style, default_weights
+from embedonce.models.names import default_prompt_style
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
-from embedonce.pipeline.extraction.setting_checks import PROGRAMS, check_settings
+from embedonce.pipeline.extraction.setting_checks import check_settings
+from embedonce.pipeline.extraction.teacher_settings import TeacherSettings
 from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
-from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, Option, setting
+from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, Option, setting
 from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
 
-AUTO = "auto"
 DATA_DIR = Option(
     help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or a local download "
     "of Ego4D, EPIC-KITCHENS-100 or UCF101.",
@@ -27,7 +27,7 @@ DATA_DIR = Option(
 
 
 @dataclass(frozen=True)
-class ExtractConfig(LabelingSettings):
+class ExtractConfig(LabelingSettings, TeacherSettings):
     """Which videos are embedded by which teacher into which cache."""
 
     data_dir: Path | str | None = setting(DATA_DIR)
@@ -55,49 +55,6 @@ class ExtractConfig(LabelingSettings):
         "Seconds without progress after which a video is given up.",
         group=DATA,
         range=ranges.positive(smallest=1e-3),
-    )
-    teacher_size: str = setting("base", "Size of the CLIP teacher.", group=TEACHER, choices=TEACHER_SIZES)
-    teacher_model: str | None = setting(
-        help="Any open_clip model by name, local-dir:FOLDER, hf-hub:ORG/NAME, timm:NAME, a registered teacher, or a "
-        "JSON configuration file; overrides --teacher-size.",
-        group=TEACHER,
-        may_be_path=True,
-    )
-    teacher_module: Path | None = setting(shared.TEACHER_MODULE)
-    teacher_onnx: Path | None = setting(shared.TEACHER_ONNX)
-    teacher_torchscript: Path | None = setting(shared.TEACHER_TORCHSCRIPT)
-    teacher_input_size: int | None = setting(
-        help="Side of the images, in pixels, that the teacher of an ONNX, TorchScript or Python file takes.",
-        group=TEACHER,
-        range=ranges.INPUT_SIZE,
-        default_text="as the file states it; otherwise 224",
-    )
-    teacher_weights: str | None = setting(
-        help="Teacher weights: an open_clip tag, a local file, or `random`.",
-        group=TEACHER,
-        may_be_path=True,
-        default_text="openai; the demo teacher includes its own",
-    )
-    teacher_activation: str | None = setting(shared.TEACHER_ACTIVATION)
-    teacher_preprocess: str | None = setting(
-        dataclasses.replace(
-            shared.TEACHER_PREPROCESS,
-            default_text="from its configuration file, or from the model's tags if all agree; otherwise required",
-        )
-    )
-    teacher_runtime: str = setting(
-        PYTORCH,
-        "What computes the embeddings; onnx is ONNX Runtime, which may be twice as fast on a CPU.",
-        group=TEACHER,
-        choices=TEACHER_RUNTIMES,
-    )
-    batch_size: int | str = setting(
-        AUTO,
-        "Most images that the teacher embeds at once; each view is one. auto: found by trying on a GPU, 64 on a CPU. "
-        "Halved when memory runs out.",
-        group=TEACHER,
-        range=ranges.BATCH_SIZE,
-        words=(AUTO,),
     )
     teacher_head: str | None = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
@@ -142,19 +99,6 @@ class ExtractConfig(LabelingSettings):
         range=ranges.positive(ranges.MAX_PROCESSES),
         default_text="one for each core that may be used",
     )
-    device: str = setting(
-        "auto",
-        "Devices of the teacher: auto, cpu, mps, all visible GPUs (cuda), or some of them (cuda:1; cuda:0,2).",
-        group=RUNTIME,
-        metavar="DEVICES",
-    )
-    teacher_processes: int | None = setting(
-        help="Teachers that embed at the same time, each in a process of its own if there are several.",
-        group=RUNTIME,
-        range=ranges.positive(ranges.MAX_PROCESSES),
-        default_text="one for each device",
-    )
-    seed: int = setting(shared.SEED)
 
     def __post_init__(self):
         super().__post_init__()
@@ -162,26 +106,8 @@ class ExtractConfig(LabelingSettings):
         check_settings(self)
 
     @property
-    def most_images(self) -> int | None:
-        """The given batch size; None if it is to suit the device."""
-        return self.batch_size if isinstance(self.batch_size, int) else None
-
-    @property
-    def model(self) -> str:
-        """The teacher's name or configuration file; that of its loader if it is a program."""
-        programs = [name for option, name in PROGRAMS.items() if getattr(self, option) is not None]
-        return programs[0] if programs else self.teacher_model or TEACHER_SIZES[self.teacher_size]
-
-    @property
-    def given_weights(self) -> str | None:
-        """The weights as they were given: a tag or a file; the file of a program."""
-        program = self.teacher_onnx or self.teacher_torchscript
-        return self.teacher_weights if program is None else str(program)
-
-    @property
-    def weights(self) -> str:
-        """The weights of an open_clip teacher: the given ones, else the default of its model."""
-        return self.given_weights or default_weights(self.model)
+    def reads_real_videos(self) -> bool:
+        return bool(self.data_dir or self.manifest) and not self.use_synthetic
 
     @property
     def wording(self) -> str:

@@ -4,8 +4,12 @@ Weights and settings are compared by the identity. This check finds what the ide
 precision that computes something else.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
+from embedonce.cache.added_teachers.documents import seen_views
+from embedonce.cache.backends.shard_format import Shard
 from embedonce.cache.errors import IdentityMismatchError
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.vectors import MIN_COSINE
@@ -15,9 +19,12 @@ from embedonce.pipeline.teachers.teacher import Teacher
 NUM_CHECKED_ROWS = 8
 
 
-def choose_rows(reader: CacheReader, count: int, seed: int) -> list[tuple[str, int]]:
-    """(unit, row) of count random rows of the cache, or of all if there are fewer, in order."""
-    sizes = {unit: record.num_rows for unit, record in sorted(reader.records.items())}
+def choose_rows(
+    reader: CacheReader, count: int, seed: int, units: Collection[str] | None = None
+) -> list[tuple[str, int]]:
+    """(unit, row) of count random rows of the cache, or of these units, or of all if there are fewer, in order."""
+    chosen_units = reader.records if units is None else units
+    sizes = {unit: record.num_rows for unit, record in sorted(reader.records.items()) if unit in chosen_units}
     total = sum(sizes.values())
     chosen = np.sort(np.random.default_rng(seed).choice(total, min(count, total), replace=False))
     names, bounds = list(sizes), np.cumsum([0, *sizes.values()])
@@ -31,9 +38,25 @@ def cosines(reader: CacheReader, teacher: Teacher, rows: list[tuple[str, int]]) 
     for unit, row in rows:
         shard, views = reader.frames(unit), reader.views_of(unit, row)
         crops = canonical_frame.replay(shard.jpeg(row), views, reader.identity.teacher.input_size)
-        stored = np.stack([shard.embeddings(row, row + 1, view)[0] for view in range(len(views))])
-        row_cosines.append((stored.astype(np.float64) * teacher.embed(crops)).sum(1))
+        row_cosines.append(_cosines(shard, row, teacher.embed(crops)))
     return np.array(row_cosines).reshape(len(rows), -1)
+
+
+def added_cosines(reader: CacheReader, name: str, teacher: Teacher, rows: list[tuple[str, int]]) -> np.ndarray:
+    """As cosines(), of the embeddings of an added teacher."""
+    row_cosines = []
+    for unit, row in rows:
+        views = seen_views(reader.views_of(unit, row), teacher.identity)
+        crops = canonical_frame.replay(reader.frames(unit).jpeg(row), views, teacher.identity.input_size)
+        column = reader.teachers.column(name, unit)
+        row_cosines.append(_cosines(column, row, teacher.embed(crops)))
+    return np.array(row_cosines).reshape(len(rows), -1)
+
+
+def _cosines(shard: Shard, row: int, embeddings: np.ndarray) -> np.ndarray:
+    """(V,) cosines of the embeddings of a row with (V, D) other ones."""
+    stored = np.stack([shard.embeddings(row, row + 1, view)[0] for view in range(len(embeddings))])
+    return (stored.astype(np.float64) * embeddings).sum(1)
 
 
 def check_teacher(reader: CacheReader, teacher: Teacher) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import TypeVar
 
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import TeacherIdentity
@@ -9,7 +10,7 @@ from embedonce.cache.store import check_identity
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.names import PYTORCH, SHIPPED_WEIGHTS
 from embedonce.pipeline.extraction.setting_checks import PROGRAMS
-from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.teacher_settings import TeacherSettings
 from embedonce.pipeline.teachers.group import start_group
 from embedonce.pipeline.teachers.modules import model_of_module
 from embedonce.pipeline.teachers.places import is_cpu, teacher_places
@@ -17,6 +18,7 @@ from embedonce.pipeline.teachers.registry import DEFAULT, loader_of
 from embedonce.pipeline.teachers.teacher import CallTime, Teacher, TeacherOptions
 
 log = logging.getLogger(__name__)
+Chosen = TypeVar("Chosen", bound=TeacherSettings)
 
 
 def teacher_of(reader: CacheReader, **options) -> Teacher:
@@ -30,14 +32,14 @@ def teacher_of(reader: CacheReader, **options) -> Teacher:
     defaults = {"teacher_model": cached.name, "teacher_weights": cached.weights}
     if not PROGRAMS.keys().isdisjoint(chosen):
         defaults = {}
-    made = ExtractConfig(None, False, reader.cache_dir, teacher_processes=1, **(defaults | chosen))
+    made = TeacherSettings(teacher_processes=1, **(defaults | chosen))
     config = with_registered_teacher(made)
     loaded = load_teacher(config, cached)
     check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.cache_dir)
     return loaded
 
 
-def teacher_time(config: ExtractConfig) -> CallTime:
+def teacher_time(config: TeacherSettings) -> CallTime:
     """Estimated time of the teacher for one image: less on several devices, and no processor time on a GPU."""
     places = teacher_places(config.device, config.teacher_processes)
     options = replace(teacher_options(config), device=places[0])
@@ -45,26 +47,26 @@ def teacher_time(config: ExtractConfig) -> CallTime:
     return image if is_cpu(places[0]) else CallTime(image.sec / len(set(places)), 0.0)
 
 
-def with_registered_teacher(config: ExtractConfig) -> ExtractConfig:
+def with_registered_teacher(config: Chosen) -> Chosen:
     """The settings, after running the file of --teacher-module, with the name of the teacher that it registers."""
     if config.teacher_module is None:
         return config
     return replace(config, teacher_model=model_of_module(config.teacher_module, config.teacher_model))
 
 
-def load_registered_teacher(config: ExtractConfig) -> Teacher:
+def load_registered_teacher(config: TeacherSettings) -> Teacher:
     """The teacher of these settings, in a process that has not run the file of --teacher-module yet."""
     return load_teacher(with_registered_teacher(config))
 
 
-def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None) -> TeacherOptions:
+def teacher_options(config: TeacherSettings, cached: TeacherIdentity | None = None) -> TeacherOptions:
     """The choice of a teacher in these settings; cached: the identity of the cache's teacher, if there is a cache."""
     how = config.teacher_activation, config.teacher_preprocess, config.device, config.seed
     weights, runtime, size = config.given_weights, config.teacher_runtime, config.teacher_input_size
     return TeacherOptions(config.model, weights, *how, cached, runtime=runtime, input_size=size)
 
 
-def check_runtime(config: ExtractConfig) -> None:
+def check_runtime(config: TeacherSettings) -> None:
     if config.teacher_runtime not in loader_of(config.model).runtimes:
         raise ModelOptionError(
             f"--teacher-runtime {config.teacher_runtime} is for open_clip's models, not for the teacher "
@@ -72,7 +74,7 @@ def check_runtime(config: ExtractConfig) -> None:
         )
 
 
-def load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:
+def load_teacher(config: TeacherSettings, cached: TeacherIdentity | None = None) -> Teacher:
     """cached: the identity of the cache's teacher; its preprocessing need not be given again."""
     loader, options, places = (
         loader_of(config.model),
@@ -89,7 +91,7 @@ def load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -
             f"the teacher loaded for {config.model!r} has the name {name!r}, under which it is not registered: later "
             "commands could not load it again"
         )
-    if config.weights in SHIPPED_WEIGHTS.values() and (config.data_dir or config.manifest) and not config.use_synthetic:
+    if config.weights in SHIPPED_WEIGHTS.values() and config.reads_real_videos:
         log.warning(
             "DEMO TEACHER: it was trained on the twelve actions of the synthetic videos; do not use it for real ones"
         )
@@ -98,7 +100,7 @@ def load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -
     return teacher
 
 
-def check_teacher_options(config: ExtractConfig) -> None:
+def check_teacher_options(config: TeacherSettings) -> None:
     """ModelOptionError for what is wrong with them, before videos are scanned if it takes no import of open_clip."""
     check_runtime(config)
     loader = loader_of(config.model)

@@ -3,16 +3,24 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from embedonce.pipeline.engines.engine import TaskDone, TaskFailed
-from embedonce.pipeline.extraction.decode_tasks import DecodeTask, Row
 from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.lanes import Lanes, Member
 
-Ended = TaskDone[DecodeTask] | TaskFailed[DecodeTask]
+
+class Cropped(Protocol):
+    """A row that waits: (1+K, S, S, 3) uint8, what the teacher sees of it."""
+
+    @property
+    def crops(self) -> np.ndarray: ...
+
+
+Task = TypeVar("Task")  # what rows belong to
+Row = TypeVar("Row", bound=Cropped)
+End = TypeVar("End")  # what says that a task has no more rows
 
 
 class BatchTeacher(Protocol):
@@ -26,15 +34,15 @@ class BatchTeacher(Protocol):
 
 
 @dataclass(frozen=True)
-class EmbeddedRow:
+class EmbeddedRow(Generic[Task, Row]):
     """A row of a task, with its (1+K, D) float32 embeddings."""
 
-    task: DecodeTask
+    task: Task
     row: Row
     embeddings: np.ndarray
 
 
-class TeacherQueue:
+class TeacherQueue(Generic[Task, Row, End]):
     """Takes rows and ends of tasks, and returns them in the same order, the rows with their embeddings.
 
     A context, which is the time in which the teacher works, beside the caller. A batch is as large as the teacher's
@@ -46,23 +54,23 @@ class TeacherQueue:
         """busy: counts the time of the teacher, of all its members together."""
         self._teacher, self._views_per_row = teacher, views_per_row
         self._lanes = Lanes(teacher.members, busy)
-        self._waiting: deque[tuple[DecodeTask, Row] | Ended] = deque()
+        self._waiting: deque[tuple[Task, Row] | End] = deque()
         self._images: list[np.ndarray] = []  # of the rows in _waiting, without those that are in a batch
         self._vectors: deque[np.ndarray] = deque()  # embeddings of the first images of _waiting
 
-    def __enter__(self) -> "TeacherQueue":
+    def __enter__(self) -> "TeacherQueue[Task, Row, End]":
         self._lanes.__enter__()
         return self
 
     def __exit__(self, *error) -> None:
         self._lanes.__exit__(*error)
 
-    def add(self, task: DecodeTask, rows: list[Row]) -> None:
+    def add(self, task: Task, rows: list[Row]) -> None:
         """Queue rows of a task."""
         self._waiting += [(task, row) for row in rows]
         self._images += [image for row in rows for image in row.crops]
 
-    def end(self, event: Ended) -> None:
+    def end(self, event: End) -> None:
         """Queue the end of a task behind its rows."""
         self._waiting.append(event)
 
@@ -70,7 +78,7 @@ class TeacherQueue:
         """Embed a few images in between."""
         return self._lanes.embed(list(crops))
 
-    def pop(self, is_last: bool = False) -> Iterator[EmbeddedRow | Ended]:
+    def pop(self, is_last: bool = False) -> Iterator[EmbeddedRow[Task, Row] | End]:
         """Pass full batches on, or with is_last all images, and yield what need not wait any longer.
 
         Without is_last, only as much as is ready now; it waits while the teacher has enough to do.
@@ -83,19 +91,20 @@ class TeacherQueue:
             yield from self._pop_embedded()
         yield from self._pop_embedded(is_last)
 
-    def _pop_embedded(self, is_last: bool = False) -> Iterator[EmbeddedRow | Ended]:
+    def _pop_embedded(self, is_last: bool = False) -> Iterator[EmbeddedRow[Task, Row] | End]:
         for vectors in self._lanes.pop(is_last):
             self._vectors += list(vectors)
             yield from self._pop_ready()
 
-    def _pop_ready(self) -> Iterator[EmbeddedRow | Ended]:
+    def _pop_ready(self) -> Iterator[EmbeddedRow[Task, Row] | End]:
         count = self._views_per_row
         while self._waiting:
             item = self._waiting[0]
             if isinstance(item, tuple):
                 if len(self._vectors) < count:
                     return
-                yield EmbeddedRow(*item, np.stack([self._vectors.popleft() for _ in range(count)]))
+                task, row = item
+                yield EmbeddedRow(task, row, np.stack([self._vectors.popleft() for _ in range(count)]))
             else:
                 yield item
             self._waiting.popleft()

@@ -18,6 +18,7 @@ from embedonce.models.student import VideoStudent
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import batches
+from embedonce.pipeline.console.units import format_duration
 from embedonce.pipeline.processes.timing import synchronizer
 from embedonce.pipeline.training.settings import TrainConfig
 
@@ -67,15 +68,6 @@ def forecast(epoch_seconds: float, num_epochs: float) -> str:
     if rest <= LONG_SEC:
         return line
     return f"{line}; to shorten it: --epochs, --student-size tiny, --student-resolution 128, --frames-per-clip, a GPU"
-
-
-def format_duration(seconds: float) -> str:
-    """A duration in seconds, minutes or hours, with up to two digits."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 100 * 60:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours"
 
 
 def _step_seconds(

@@ -19,7 +19,6 @@ from embedonce.cache.errors import CacheError, DamagedError, TeacherError
 from embedonce.cache.inspect import summary
 from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
-from embedonce.cache.merging.merge import merge
 from embedonce.cache.removal import planned, remove, teacher_removal, videos_removal
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.store import open_reader, open_writer, read_identity
@@ -185,7 +184,9 @@ def test_inspection_shows_how_much_a_teacher_has_embedded(cache):
     assert "4 of 4 shards embedded" in line and "again" not in line
     (cache / "teachers" / NAME / "records" / f"{UNIT}.json").unlink()
     line = next(line for line in summary(cache) if line.startswith("added teacher"))
-    assert "3 of 4 shards embedded" in line and line.endswith("run add-teacher again for the others")
+    assert "3 of 4 shards embedded" in line
+    output = call("inspect-cache", "--cache-dir", cache)
+    assert f"teacher {NAME}: 1 of 4 shards are not embedded yet; run add-teacher --name {NAME} again" in output
 
 
 # -- verifying and repairing -------------------------------------------------------------------------------------------
@@ -345,7 +346,8 @@ def test_merging_into_a_cache_with_an_added_teacher_leaves_new_units_to_add_teac
     with closing(open_writer(into, read_identity(into))) as writer:
         write_second_teacher(writer)
         writer.write_manifest()
-    merge([make_cache(tmp_path / "more", {"b": range(4)})], into)
+    output = call("merge", make_cache(tmp_path / "more", {"b": range(4)}), into)
+    assert f"teacher {SECOND}: 1 of 2 shards are not embedded yet; run add-teacher" in output
     report = verify(into)
     assert report.problems == [] and report.uncovered == {SECOND: 1}
 

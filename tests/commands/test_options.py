@@ -23,6 +23,7 @@ from embedonce.pipeline.evaluation import teacher_latency
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.extraction import data_plan, extract_teacher, plan_ego4d, teacher_loading
+from embedonce.pipeline.extraction.added_teacher import add_teacher as adding
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -65,6 +66,8 @@ COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_settings_of_the_
 RECOMPUTE = CACHE + "test_the_requested_rows_are_embedded_again"
 REMOVAL = "cache/test_removal.py::"
 MERGE = "commands/test_merge.py::"
+ADD = "extraction/added_teacher/test_add_teacher.py::"
+ADDED = ADD + "test_the_chosen_teacher_is_loaded"
 RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
@@ -378,6 +381,26 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "dry_run": (None, DOWNLOAD + "test_a_dry_run_fetches_nothing"),
         "yes": (None, DOWNLOAD + "test_confirmation_needs_a_terminal"),
     },
+    "add-teacher": {
+        "cache_dir": ("--cache-dir elsewhere", ADD + "test_the_command_says_what_follows"),
+        "name": ("--name other", ADD + "test_the_command_says_what_follows"),
+        "teacher_size": ("--teacher-size large", ADDED),
+        "teacher_model": ("--teacher-model RN50", ADDED),
+        "teacher_module": ("--teacher-module mine.py", ADD + "test_several_teacher_processes_embed_the_same"),
+        "teacher_onnx": ("--teacher-onnx a.onnx", ADDED),
+        "teacher_torchscript": ("--teacher-torchscript a.pt", ADDED),
+        "teacher_input_size": ("--teacher-onnx a.onnx --teacher-input-size 32", ADDED),
+        "teacher_weights": ("--teacher-weights random", ADDED),
+        "teacher_activation": ("--teacher-activation gelu", ADDED),
+        "teacher_preprocess": ("--teacher-preprocess laion2b", ADDED),
+        "teacher_runtime": ("--teacher-runtime onnx", ADDED),
+        "teacher_processes": ("--teacher-processes 2", ADD + "test_several_teacher_processes_embed_the_same"),
+        "batch_size": ("--batch-size 9", ADD + "test_provenance_and_settings_are_recorded"),
+        "device": ("--device cpu", ADDED),
+        "seed": ("--seed 4", ADDED),
+        "dry_run": (None, ADD + "test_a_dry_run_writes_nothing"),
+        "config": (None, ADD + "test_videos_that_were_added_since_are_embedded_by_the_same_command"),
+    },
     "verify-cache": {
         "cache_dir": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
         "pixels": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
@@ -403,6 +426,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "video": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
         "videos": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
         "label_set": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
+        "teacher": (None, "cache/test_added_teachers.py::test_the_commands_name_the_teacher"),
         "dry_run": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
         "yes": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
     },
@@ -441,6 +465,7 @@ CALLED = {  # the function that each command passes its settings to, and the arg
     "compare": (comparing, "compare", "one two"),
     "export-student": (exporting, "export", ""),
     "relabel": (extract_teacher, "relabel", "--annotations moments --data-dir videos"),
+    "add-teacher": (adding, "run", "--name second"),
     "plan": (data_plan, "plan_data", "--data-dir videos"),
     "plan-ego4d": (plan_ego4d, "plan", "--data-dir videos"),
     "download-ego4d": (download, "Download", ""),

@@ -174,6 +174,7 @@ except KeyboardInterrupt:
 # -- every command -------------------------------------------------------------------------------------------------
 
 NEEDED = {
+    "add-teacher": ["--name", "second"],
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
     "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],

@@ -22,6 +22,7 @@ from embedonce.models.losses.term import LossSettings
 from embedonce.models.student import VideoStudent, build_student, student_config
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipSampling, choose_frames
+from embedonce.pipeline.console import units
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames.views import evaluation_box, make_views
 from embedonce.pipeline.splits.assignment import halves
@@ -343,7 +344,7 @@ def test_the_expected_time_is_logged_before_the_first_epoch(tiny, tmp_path, monk
 
 
 def test_expected_times_and_their_format():
-    assert [expected_time.format_duration(s) for s in (0.1, 42, 300, 5000, 36_000)] == [
+    assert [units.format_duration(s) for s in (0.1, 42, 300, 5000, 36_000)] == [
         *("1 s", "42 s", "5 minutes", "83 minutes", "10.0 hours"),
     ]
     assert expected_time.expected_seconds((2.0, 3.0), 0, 10, 6) == pytest.approx(10 * 5 + 6 * 3)
