@@ -15,7 +15,8 @@ from embedonce.cache.schema import (
     max_snap_tolerance,
 )
 
-MAX_CROP_BYTES = 1 << 30  # of all views of one frame, as the teacher sees them
+MAX_CROP_BYTES = 1 << 30  # of all views of one frame, or of one window, as the teacher sees them
+_OMITTED_IF_ONE = ("crop_fraction", "window", "window_stride")
 
 
 def identity_document(identity: CacheIdentity) -> dict:
@@ -25,9 +26,9 @@ def identity_document(identity: CacheIdentity) -> dict:
 
 
 def teacher_document(teacher: TeacherIdentity) -> dict:
-    """The fields of a teacher; without a crop_fraction of 1."""
+    """The fields of a teacher; without a crop_fraction of 1, and without the windows of one that embeds frames."""
     fields = dataclasses.asdict(teacher)
-    return {name: value for name, value in fields.items() if name != "crop_fraction" or value != 1}
+    return {name: value for name, value in fields.items() if name not in _OMITTED_IF_ONE or value != 1}
 
 
 def identity_from(document: dict, name: str) -> CacheIdentity:
@@ -78,6 +79,8 @@ def _check_identity(identity: CacheIdentity) -> None:
     if identity.fps is not None and identity.snap_tolerance is not None:
         check_range("snap_tolerance", identity.snap_tolerance, 0, max_snap_tolerance(identity.fps))
     _check_teacher(identity.teacher, identity.num_views)
+    if identity.teacher.window != 1:
+        raise ValueError("the teacher that makes a cache embeds single frames, not windows")
 
 
 def _check_teacher(teacher: TeacherIdentity, num_views: int) -> None:
@@ -95,8 +98,11 @@ def _check_teacher(teacher: TeacherIdentity, num_views: int) -> None:
         raise ValueError(f"unknown interpolation {brief(teacher.interpolation)}")
     if teacher.resize_mode not in RESIZE_MODES:
         raise ValueError(f"unknown resize mode {brief(teacher.resize_mode)}")
-    if 3 * teacher.input_size**2 * (1 + num_views) > MAX_CROP_BYTES:
-        raise ValueError(f"{1 + num_views} views of {teacher.input_size} pixels are too many")
+    check_range("window", teacher.window, 1, limits.MAX_WINDOW)
+    check_range("window_stride", teacher.window_stride, 1, limits.MAX_WINDOW if teacher.window > 1 else 1)
+    if teacher.input_bytes * (1 + num_views) > MAX_CROP_BYTES:
+        frames = f"windows of {teacher.window} frames" if teacher.window > 1 else "frames"
+        raise ValueError(f"{1 + num_views} views of {frames} of {teacher.input_size} pixels are too many")
 
 
 def _flatten(document: dict, prefix: str = "") -> dict[str, object]:

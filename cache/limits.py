@@ -9,6 +9,7 @@ MAX_TEXT = 100_000  # characters of any other text: paths, reasons, prompts
 MAX_EMBED_DIM = 1 << 14  # dimensions: CLIPs have 512 to 1,536
 MIN_CROP_FRACTION = 0.1
 MAX_INPUT_SIZE = 2048  # pixels: side of a teacher's input
+MAX_WINDOW = 1024  # rows that one embedding is computed from
 MAX_VIEWS = 1000  # stored random views
 MAX_SHORT_SIDE = 4096  # pixels: short side of a canonical frame
 MAX_STORED_PIXELS = 1 << 25  # of a stored frame: 100 MB as RGB

@@ -54,6 +54,19 @@ class TeacherIdentity:
     bytes_image: int
     bytes_total: int
     crop_fraction: float = 1.0  # side of the evaluation crop, as a fraction of what resize_mode keeps
+    window: int = 1  # consecutive rows of a video that one embedding is computed from
+    window_stride: int = 1  # rows from one window to the next; 1 unless it embeds windows
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of what one embedding is computed from: (S, S, 3), or (T, S, S, 3) of a window of T frames."""
+        frame = (self.input_size, self.input_size, 3)
+        return frame if self.window == 1 else (self.window, *frame)
+
+    @property
+    def input_bytes(self) -> int:
+        """The bytes of what one embedding is computed from, uint8."""
+        return 3 * self.input_size**2 * self.window
 
 
 @dataclass(frozen=True)

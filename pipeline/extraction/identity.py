@@ -12,6 +12,7 @@ from typing import Any
 
 from embedonce.cache.schema import CacheIdentity, TeacherIdentity, format_version_for
 from embedonce.cache.store import check_identity, has_cache, read_identity
+from embedonce.models.errors import ModelOptionError
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.container import DECODERS
@@ -21,8 +22,14 @@ MIN_SHORT_SIDE = 256  # pixels
 
 
 def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
-    """The identity of the cache that these settings and this teacher write."""
-    return identity_with(config, teacher.identity)
+    """The identity of the cache that these settings and this teacher write. ModelOptionError if it embeds windows."""
+    identity = teacher.identity
+    if identity.window > 1:
+        raise ModelOptionError(
+            f"the teacher {identity.name} embeds windows of {identity.window} frames, and the teacher that makes a "
+            "cache embeds single ones: make it with another teacher, then add this one with add-teacher"
+        )
+    return identity_with(config, identity)
 
 
 def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdentity:

@@ -8,11 +8,11 @@ from collections.abc import Collection
 
 import numpy as np
 
-from embedonce.cache.added_teachers.documents import seen_views
 from embedonce.cache.backends.shard_format import Shard
 from embedonce.cache.errors import IdentityMismatchError
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.vectors import MIN_COSINE
+from embedonce.pipeline.extraction.added_teacher.stored_rows import window_of_row
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.teachers.teacher import Teacher
 
@@ -46,8 +46,7 @@ def added_cosines(reader: CacheReader, name: str, teacher: Teacher, rows: list[t
     """As cosines(), of the embeddings of an added teacher."""
     row_cosines = []
     for unit, row in rows:
-        views = seen_views(reader.views_of(unit, row), teacher.identity)
-        crops = canonical_frame.replay(reader.frames(unit).jpeg(row), views, teacher.identity.input_size)
+        crops = window_of_row(reader, unit, row, teacher.identity)
         column = reader.teachers.column(name, unit)
         row_cosines.append(_cosines(column, row, teacher.embed(crops)))
     return np.array(row_cosines).reshape(len(rows), -1)

@@ -1,7 +1,7 @@
 """Chooses, checks and loads the teacher that the settings name. Training and evaluation never import this."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from embedonce.cache.reader import CacheReader
@@ -15,10 +15,20 @@ from embedonce.pipeline.teachers.group import start_group
 from embedonce.pipeline.teachers.modules import model_of_module
 from embedonce.pipeline.teachers.places import is_cpu, teacher_places
 from embedonce.pipeline.teachers.registry import DEFAULT, loader_of
-from embedonce.pipeline.teachers.teacher import CallTime, Teacher, TeacherOptions
+from embedonce.pipeline.teachers.teacher import CallTime, Teacher, TeacherOptions, time_per_embedding
 
 log = logging.getLogger(__name__)
 Chosen = TypeVar("Chosen", bound=TeacherSettings)
+
+
+@dataclass(frozen=True)
+class EmbeddingFacts:
+    """What an estimate needs to know of a teacher. time: of one embedding; see teacher_time()."""
+
+    embed_dim: int
+    window: int
+    window_stride: int
+    time: CallTime
 
 
 def teacher_of(reader: CacheReader, **options) -> Teacher:
@@ -41,10 +51,27 @@ def teacher_of(reader: CacheReader, **options) -> Teacher:
 
 def teacher_time(config: TeacherSettings) -> CallTime:
     """Estimated time of the teacher for one image: less on several devices, and no processor time on a GPU."""
-    places = teacher_places(config.device, config.teacher_processes)
-    options = replace(teacher_options(config), device=places[0])
-    image = loader_of(config.model).time_per_image(options)
-    return image if is_cpu(places[0]) else CallTime(image.sec / len(set(places)), 0.0)
+    options = replace(teacher_options(config), device=_places(config)[0])
+    return _on_all_devices(config, loader_of(config.model).time_per_image(options))
+
+
+def embedding_facts(config: TeacherSettings) -> EmbeddingFacts:
+    """Of a teacher that is loaded only if nothing else tells its embedding dimension."""
+    shape = loader_of(config.model).shape(config.model)
+    if shape is not None:
+        return EmbeddingFacts(shape[1], 1, 1, teacher_time(config))
+    teacher = loader_of(config.model).load(replace(teacher_options(config), device=_places(config)[0]))
+    identity, time = teacher.identity, _on_all_devices(config, time_per_embedding(teacher))
+    return EmbeddingFacts(identity.embed_dim, identity.window, identity.window_stride, time)
+
+
+def _places(config: TeacherSettings) -> tuple[str, ...]:
+    return teacher_places(config.device, config.teacher_processes)
+
+
+def _on_all_devices(config: TeacherSettings, on_one: CallTime) -> CallTime:
+    places = _places(config)
+    return on_one if is_cpu(places[0]) else CallTime(on_one.sec / len(set(places)), 0.0)
 
 
 def with_registered_teacher(config: Chosen) -> Chosen:

@@ -45,14 +45,14 @@ def origin(given: int | None, device: str) -> str:
     return FOUND if _SEARCHED.fullmatch(device) else DEFAULT
 
 
-def first_images(given: int | None, device: str) -> int:
-    """The images that a device takes at once, as long as nothing has been found by trying."""
-    return given or (FIRST_IMAGES if origin(given, device) == FOUND else CPU_IMAGES)
+def first_images(given: int | None, device: str, window: int = 1) -> int:
+    """The images, or windows of so many, that a device takes at once, as long as nothing has been found by trying."""
+    return given or max(1, (FIRST_IMAGES if origin(given, device) == FOUND else CPU_IMAGES) // window)
 
 
-def max_images(input_size: int) -> int:
-    """The largest batch that is tried for images of this size, in pixels."""
-    return max(1, MAX_BATCH_BYTES // (3 * input_size**2))
+def max_images(image_bytes: int) -> int:
+    """The largest batch that is tried for images, or windows, of so many bytes."""
+    return max(1, MAX_BATCH_BYTES // image_bytes)
 
 
 def found_images(teacher: Teacher, device: str, most: int) -> int:
@@ -98,8 +98,7 @@ def timed_batches(teacher: Teacher, clock: Callable[[], float] = time.perf_count
 
     clock: in seconds. Images are random; a teacher that overlaps batches has the next one begun.
     """
-    side = teacher.identity.input_size
-    pixels = np.random.default_rng(0).integers(0, 256, (_DISTINCT, side, side, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (_DISTINCT, *teacher.identity.input_shape), np.uint8)
 
     def seconds(count: int) -> float:
         images = [pixels[number % _DISTINCT] for number in range(count)]

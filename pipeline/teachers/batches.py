@@ -36,8 +36,9 @@ class BatchedTeacher:
     def __init__(self, teacher: Teacher, batch_size: int | None = None, most: int | None = None):
         """batch_size: None for the one that suits the device. most: of the sizes that choose_batch_size() may find."""
         device = teacher.device_facts().get("device", "")
-        self._teacher, self.batch_size = teacher, first_images(batch_size, device)
-        self._device, self._most = device, most or max_images(teacher.identity.input_size)
+        identity = teacher.identity
+        self._teacher, self.batch_size = teacher, first_images(batch_size, device, identity.window)
+        self._device, self._most = device, most or max_images(identity.input_bytes)
         self._origin = origin(batch_size, device)
         self._is_chosen = self._origin != FOUND
         self._too_many = 0  # images that did not fit at first
@@ -95,7 +96,7 @@ class BatchedTeacher:
         return np.concatenate(vectors)
 
     def begin(self, images: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
-        """Start embedding (S, S, 3) uint8 images; the function waits for what embed() returns.
+        """Start embedding images, uint8 of `identity.input_shape`; the function waits for what embed() returns.
 
         More than batch_size, for which another device may have the memory, are embedded in parts, which overlap too.
         """

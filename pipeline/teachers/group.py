@@ -118,7 +118,7 @@ def start_group(
     input_size, _ = loader_of(options.model).shape(options.model) or (UNKNOWN_INPUT_SIZE, 0)
     image_bytes = 3 * input_size**2 + _ROUNDING_BYTES
     each = ALL_SHARED_BYTES // len(devices)
-    most = max(1, min(max_images(input_size), MAX_IMAGES_AHEAD, each // (2 * image_bytes)))
+    most = max(1, min(max_images(3 * input_size**2), MAX_IMAGES_AHEAD, each // (2 * image_bytes)))
     at_once = max(most if origin(batch_size, one) == FOUND else first_images(batch_size, one) for one in devices)
     memories = shared_memories(len(devices), min(2 * at_once * image_bytes, each))
     threads = max(1, usable_cores() // len(devices))

@@ -1,4 +1,4 @@
-"""Teachers that a function of the user's makes, which may lack all but embed()."""
+"""Teachers that a function of the user's makes, which may lack all but embed(), or embed_windows()."""
 
 import inspect
 import logging
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from embedonce.cache.limits import MAX_WINDOW, brief
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.errors import ModelOptionError
 from embedonce.pipeline.teachers.output_checks import checked_probe
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 
 FACTS = "FACTS"  # a dictionary in the file, or of the teacher
 REQUIRED = "input_size"
-OPTIONAL = ("name", "embed_dim", "mean", "std", "interpolation", "resize_mode")
+OPTIONAL = ("name", "embed_dim", "mean", "std", "interpolation", "resize_mode", "window", "window_stride")
+EMBED, EMBED_WINDOWS = "embed", "embed_windows"  # methods of teachers of images and of windows
 WEIGHTS = "module"  # in identities
 
 
@@ -28,9 +30,10 @@ class MadeTeacher:
 
     def __init__(self, made: Any, identity: TeacherIdentity):
         self._made, self.identity = made, identity
+        self._embed = getattr(made, EMBED_WINDOWS if identity.window > 1 else EMBED)
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
-        return self._made.embed(crops)
+        return self._embed(crops)
 
     def device_facts(self) -> dict[str, str]:
         return self._made.device_facts() if hasattr(self._made, "device_facts") else {}
@@ -64,11 +67,10 @@ def made_teacher(module: ModuleType, make: Callable, options: TeacherOptions, op
     option: for messages. ModelOptionError or ModelError if it is none.
     """
     made = make(options) if _takes_options(make) else make()
-    if not callable(getattr(made, "embed", None)):
-        raise ModelOptionError(f"--teacher-module {option} made a {type(made).__name__}, which has no method embed()")
+    identity = _identity(module, made, options, option)
     parts = [part for part, method in ((_WithText, "class_text"), (_Overlapping, "begin")) if hasattr(made, method)]
     kind: Any = type("MadeTeacher", (*parts, MadeTeacher), {})
-    teacher = kind(made, _identity(module, made, options, option))
+    teacher = kind(made, identity)
     return checked_probe(teacher, options.model)
 
 
@@ -82,6 +84,7 @@ def _identity(module: ModuleType, made: Any, options: TeacherOptions, option: st
     """The teacher's own identity under the chosen name, or one of its FACTS and its weights."""
     own = getattr(made, "identity", None)
     if isinstance(own, TeacherIdentity):
+        _check_method(made, own.window, option)
         return replace(own, name=options.model)
     facts = getattr(made, FACTS, None) or getattr(module, FACTS, None) or {}
     size = facts.get(REQUIRED, options.input_size)
@@ -95,10 +98,44 @@ def _identity(module: ModuleType, made: Any, options: TeacherOptions, option: st
             f"--teacher-module {option}: the teacher has no `identity`, and the file no {FACTS} with its {REQUIRED} in "
             f"pixels: write {FACTS} = {{'{REQUIRED}': 224}}"
         )
-    dim = facts.get("embed_dim") or np.asarray(made.embed(np.full((1, size, size, 3), 128, np.uint8))).shape[-1]
-    stated = {name: facts[name] for name in ("interpolation", "resize_mode") if name in facts}
+    stated = _windows(facts, made, option)
+    dim = facts.get("embed_dim") or _embed_dim(made, size, stated["window"])
+    stated |= {name: facts[name] for name in ("interpolation", "resize_mode") if name in facts}
     stated |= {name: tuple(map(float, facts[name])) for name in ("mean", "std") if name in facts}
     return identity_of(options.model, WEIGHTS, _weights(made, Path(str(module.__file__))), size, dim, **stated)
+
+
+def _windows(facts: dict, made: Any, option: str) -> dict[str, Any]:
+    """`window` and `window_stride` of a teacher: 1 for one of images; the stride is the window if it is not stated."""
+    window = facts.get("window", 1)
+    stride = facts.get("window_stride", window)
+    for name, value in (("window", window), ("window_stride", stride)):
+        if type(value) is not int or not 1 <= value <= MAX_WINDOW:
+            raise ModelOptionError(
+                f"--teacher-module {option}: {name!r} of {FACTS} is {brief(value)}, not a number of frames from 1 to "
+                f"{MAX_WINDOW}"
+            )
+    _check_method(made, window, option)
+    return {"window": window, "window_stride": stride if window > 1 else 1}
+
+
+def _check_method(made: Any, window: int, option: str) -> None:
+    """ModelOptionError if an object cannot embed windows of so many frames, or images."""
+    needed, other = (EMBED_WINDOWS, EMBED) if window > 1 else (EMBED, EMBED_WINDOWS)
+    if callable(getattr(made, needed, None)):
+        return
+    hint = ""
+    if callable(getattr(made, other, None)):
+        hint = f"; {other}() is for windows of 1 frame" if window > 1 else f"; {other}() needs 'window' in {FACTS}"
+    raise ModelOptionError(
+        f"--teacher-module {option} made a {type(made).__name__}, which has no method {needed}(){hint}"
+    )
+
+
+def _embed_dim(made: Any, size: int, window: int) -> int:
+    if window > 1:
+        return np.asarray(made.embed_windows(np.full((1, window, size, size, 3), 128, np.uint8))).shape[-1]
+    return np.asarray(made.embed(np.full((1, size, size, 3), 128, np.uint8))).shape[-1]
 
 
 def _weights(made: Any, path: Path) -> dict[str, np.ndarray]:

@@ -26,9 +26,9 @@ def checked_vectors(vectors: np.ndarray, count: int, identity: TeacherIdentity, 
 
 
 def checked_probe(teacher: Teacher, name: str) -> Teacher:
-    """The teacher, after it has embedded a few images twice. ModelError if the results are invalid or differ."""
-    size = teacher.identity.input_size
-    crops = np.random.default_rng(0).integers(0, 256, (NUM_PROBES, size, size, 3)).astype(np.uint8)
+    """The teacher, after it has embedded a few inputs twice. ModelError if the results are invalid or differ."""
+    shape = (NUM_PROBES, *teacher.identity.input_shape)
+    crops = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     crops[0] = 128
     first, second = (checked_vectors(teacher.embed(crops), NUM_PROBES, teacher.identity, name) for _ in range(2))
     if not (np.isfinite(first).all() and np.isfinite(second).all()):

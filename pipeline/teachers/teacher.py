@@ -26,8 +26,9 @@ class Teacher(Protocol):
     def embed(self, crops: np.ndarray) -> np.ndarray:
         """Embed a batch of crops: (B, S, S, 3) uint8 RGB -> (B, D) float32, unit length.
 
-        S is `identity.input_size`, D `identity.embed_dim`. Equal crops give equal embeddings, whatever else is in the
-        batch (up to a cosine of 0.999, which resuming an extraction checks).
+        S is `identity.input_size`, D `identity.embed_dim`. If `identity.window` is T > 1, it is given windows of T
+        frames in order of time, (B, T, S, S, 3), and can only be added to a cache. Equal crops give equal embeddings,
+        whatever else is in the batch (up to a cosine of 0.999, which resuming an extraction checks).
         """
 
     def device_facts(self) -> dict[str, str]:
@@ -149,11 +150,8 @@ class TeacherLoader(ABC):
         return None
 
     def time_per_image(self, options: TeacherOptions) -> CallTime:
-        """Median time of embedding one image, in batches, for the estimate of a dry run."""
-        teacher = self.load(options)
-        size = teacher.identity.input_size
-        crops = np.zeros((TIMED_BATCH, size, size, 3), np.uint8)
-        return median_time(lambda: teacher.embed(crops)) / TIMED_BATCH
+        """time_per_embedding() of the teacher, for the estimate of a dry run."""
+        return time_per_embedding(self.load(options))
 
 
 def identity_of(
@@ -168,6 +166,8 @@ def identity_of(
     std: tuple[float, float, float] = (1.0, 1.0, 1.0),
     interpolation: str = "bicubic",
     resize_mode: str = "shortest",
+    window: int = 1,
+    window_stride: int = 1,
 ) -> TeacherIdentity:
     """The identity of a teacher without a text tower, given its weights as named arrays of any shape and dtype."""
     digest = hashlib.sha256()
@@ -189,12 +189,21 @@ def identity_of(
         parameters_total=count,
         bytes_image=num_bytes,
         bytes_total=num_bytes,
+        window=window,
+        window_stride=window_stride,
     )
 
 
 def long_texts(teacher: TextTeacher, prompts: list[list[str]]) -> LongTexts:
     """The texts that are too long for a teacher; none if it does not know."""
     return teacher.long_texts(prompts) if isinstance(teacher, LimitedTextTeacher) else LongTexts(0, 0)
+
+
+def time_per_embedding(teacher: Teacher) -> CallTime:
+    """Median time of embedding an image or a window, in batches."""
+    count = max(1, TIMED_BATCH // teacher.identity.window)
+    crops = np.zeros((count, *teacher.identity.input_shape), np.uint8)
+    return median_time(lambda: teacher.embed(crops)) / count
 
 
 def median_time(call: Callable[[], object]) -> CallTime:

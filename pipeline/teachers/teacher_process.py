@@ -87,9 +87,8 @@ class TeacherProcess:
     @property
     def ahead(self) -> int:
         """As Member.ahead: 2 if a second batch surely fits into the memory, so that sending it waits for nothing."""
-        image_bytes = 3 * self.identity.input_size**2
         room = self._memory.num_bytes // 2 if self._memory is not None else 0
-        return 2 if self._num_images <= min(MAX_IMAGES_AHEAD, room // image_bytes) else 1
+        return 2 if self._num_images <= min(MAX_IMAGES_AHEAD, room // self.identity.input_bytes) else 1
 
     def wait_until_loaded(self) -> None:
         """Raises what loading the teacher raised; TeacherProcessError if the process ended.
@@ -103,7 +102,7 @@ class TeacherProcess:
         assert isinstance(answer, Loaded)
         if self.loaded is None:
             device = answer.facts.get("device", "")
-            self.batch_size = first_images(self.orders.batch_size, device)
+            self.batch_size = first_images(self.orders.batch_size, device, answer.identity.window)
             self.batch_size_from = origin(self.orders.batch_size, device)
         self.loaded, self.facts, self._load_sec = answer, answer.facts, started.seconds()
 

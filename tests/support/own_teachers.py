@@ -30,6 +30,26 @@ def build():
     return Bare()
 """
 
+WINDOWED = """
+import numpy as np
+
+FACTS = {"input_size": 32, "window": 3, "window_stride": 2}
+
+
+class Windowed:
+    def __init__(self):
+        self.weights = np.ones((3, 3), np.float32)
+
+    def embed_windows(self, windows):
+        assert windows.shape[1:] == (FACTS["window"], 32, 32, 3) and windows.dtype == np.uint8
+        vectors = (windows.mean((2, 3)) * self.weights).reshape(len(windows), -1) + 1
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def build():
+    return Windowed()
+"""
+
 
 def matrix() -> np.ndarray:
     """(CELLS² · 3, DIM) float32: what both programs multiply the means of an image's cells with."""

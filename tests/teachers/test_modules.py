@@ -113,6 +113,14 @@ def test_the_documented_file_makes_a_teacher(tmp_path):
     assert (identity.input_size, identity.embed_dim) == (224, 512) and identity.parameters_image > 11e6
 
 
+def test_the_documented_video_model_makes_a_teacher_of_windows(tmp_path):
+    code = next(block for block in code_blocks(ROOT / "docs" / "teachers.md", "A video model") if "FACTS" in block)
+    identity = load(tmp_path, code).identity
+    assert (identity.window, identity.window_stride, identity.embed_dim) == (4, 2, 64)
+    without_stride = code.replace(', "window_stride": 2', "")
+    assert load(tmp_path, without_stride).identity.window_stride == 4
+
+
 VECTORS = "        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)"
 WRONG = {
     "not unit": (VECTORS, "        return vectors", "mine returned embeddings that are not unit vectors"),

@@ -23,6 +23,7 @@ from embedonce.pipeline.console.units import format_duration, in_bytes
 from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.added_teacher.embedding import embed_units
 from embedonce.pipeline.extraction.added_teacher.settings import AddTeacherConfig
+from embedonce.pipeline.extraction.added_teacher.stored_rows import windows_of
 from embedonce.pipeline.extraction.estimates import CRC_BYTES, EMBEDDING_BYTES
 from embedonce.pipeline.extraction.identity import default_short_side
 from embedonce.pipeline.extraction.teacher_check import NUM_CHECKED_ROWS, added_cosines, choose_rows
@@ -31,7 +32,6 @@ from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup, batched
 from embedonce.pipeline.teachers.modules import module_errors
 from embedonce.pipeline.teachers.places import check_place
-from embedonce.pipeline.teachers.registry import loader_of
 from embedonce.pipeline.teachers.teacher import Teacher
 
 log = logging.getLogger(__name__)
@@ -82,14 +82,15 @@ def dry_run(config: AddTeacherConfig) -> str:
         config = teacher_loading.with_registered_teacher(config)
         reader = _prepared(config)
         units = _lacking(reader, config.name)
-        rows = _num_rows(reader, units)
-        seconds = rows * (1 + reader.identity.num_views) * teacher_loading.teacher_time(config).sec
-        dim = (loader_of(config.model).shape(config.model) or (0, 0))[1]
-        size = in_bytes(_num_bytes(reader, units, dim)) if dim else "unknown until the teacher is loaded"
+        rows, views = _num_rows(reader, units), 1 + reader.identity.num_views
+        teacher = teacher_loading.embedding_facts(config)
+        windows = sum(1 for unit in units for _ in windows_of(reader, unit, teacher))
+        as_windows = f"as {windows} windows of {teacher.window} frames, " if teacher.window > 1 else ""
+        seconds = windows * views * teacher.time.sec
         lines = [
             f"to embed with teacher {config.name}: {rows} frames in {len(units)} of {len(reader.records)} shards, "
-            f"{1 + reader.identity.num_views} views each",
-            f"space: {size}",
+            f"{as_windows}{views} views each",
+            f"space: {in_bytes(_num_bytes(reader, units, teacher.embed_dim))}",
             f"time of the teacher on this machine: about {format_duration(seconds)}",
             "dry run: nothing was written",
         ]

@@ -12,7 +12,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.console.units import format_duration
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.extraction.added_teacher.stored_rows import StoredRow, stored_rows
+from embedonce.pipeline.extraction.added_teacher.stored_rows import StoredRows, stored_rows
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, TeacherQueue
 from embedonce.pipeline.processes.busy_time import BusyTime
@@ -29,7 +29,7 @@ class _UnitEnd:
     unit: str
 
 
-Item = EmbeddedRow[str, StoredRow] | _UnitEnd
+Item = EmbeddedRow[str, StoredRows] | _UnitEnd
 
 
 def embed_units(writer: CacheWriter, name: str, teacher: BatchedTeacher | TeacherGroup, units: Sequence[str]) -> None:
@@ -56,7 +56,7 @@ def _embedded(
     reader: CacheReader, teacher: BatchedTeacher | TeacherGroup, units: Sequence[str], pool: ThreadPoolExecutor
 ) -> Generator[Item]:
     """The rows of the units with their embeddings, in order, and the end of each unit behind its rows."""
-    rows: TeacherQueue[str, StoredRow, _UnitEnd] = TeacherQueue(teacher, 1 + reader.identity.num_views, BusyTime())
+    rows: TeacherQueue[str, StoredRows, _UnitEnd] = TeacherQueue(teacher, 1 + reader.identity.num_views, BusyTime())
     with rows:
         for unit in units:
             for row in stored_rows(reader, unit, teacher.identity, pool):
@@ -73,7 +73,8 @@ class _Commits:
     def __init__(self, writer: CacheWriter, name: str, teacher: BatchedTeacher | TeacherGroup, progress: Progress):
         self._writer, self._name, self._teacher, self._progress = writer, name, teacher, progress
         self._provenance = provenance(teacher)
-        self._rows: list[EmbeddedRow[str, StoredRow]] = []
+        self._embeddings: list[np.ndarray] = []  # of the unit, (n, 1+K, D) float16 each
+        self._checksums: list[np.ndarray] = []  # (n, 1+K) uint32 each
         self._started = time.monotonic()
         self._is_forecast = False
 
@@ -86,16 +87,18 @@ class _Commits:
                 f"the embedding of frame {item.row.key} by teacher {self._name!r} is NaN or infinite; nothing of its "
                 "unit was kept: check the teacher's weights and --device"
             )
-        self._rows.append(item)
-        self._progress.update()
+        count = len(item.row.crop_crc32)  # the item is not kept: its crops are large
+        self._embeddings.append(np.repeat(item.embeddings[None].astype(np.float16), count, axis=0))
+        self._checksums.append(item.row.crop_crc32)
+        self._progress.update(count)
 
     def _commit(self, unit: str) -> None:
         views, width = 1 + self._writer.identity.num_views, self._teacher.identity.embed_dim
-        embeddings = np.array([one.embeddings for one in self._rows], np.float16).reshape(-1, views, width)
-        crop_crc32 = np.array([one.row.crop_crc32 for one in self._rows], np.uint32).reshape(-1, views)
+        embeddings = np.concatenate([np.zeros((0, views, width), np.float16), *self._embeddings])
+        crop_crc32 = np.concatenate([np.zeros((0, views), np.uint32), *self._checksums])
         how = {**self._teacher.device_facts(), **self._teacher.batch_facts()}  # anew: batches may have been halved
         self._writer.teachers.commit(self._name, unit, embeddings, crop_crc32, self._provenance | how)
-        self._rows = []
+        self._embeddings, self._checksums = [], []
         self._forecast()
 
     def _forecast(self) -> None:
