@@ -56,7 +56,7 @@ ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in VIDEO}
     | {"pipeline.sources.synthetic.generate", "pipeline.sources.ego4d_miniature.files"},
     "open_clip": {"models.teachers.weights"},
-    "timm": {"models.backbones", "models.timm_registry", "models.teachers.timm_models"},
+    "timm": {"models.backbones", "models.hub", "models.timm_registry"},
     "h5py": {"cache.backends.hdf5", "cache.backends.hdf5_shard"},
     "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
-from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
+from embedonce.models.machine_errors import is_out_of_memory
 from embedonce.pipeline.teachers.batch_size import (
     AHEAD,
     FOUND,

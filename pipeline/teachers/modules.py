@@ -13,8 +13,8 @@ from types import ModuleType
 
 from embedonce.cache.errors import CacheError
 from embedonce.models.errors import ModelError, ModelOptionError
+from embedonce.models.machine_errors import is_out_of_memory
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
 from embedonce.pipeline.teachers.made_teacher import FACTS, made_teacher
 from embedonce.pipeline.teachers.registry import register, registered
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions
