@@ -1,14 +1,13 @@
 """Identifies files by content: a fast fingerprint of sampled bytes, a full hash, and a full comparison."""
 
-import errno
 import hashlib
 import io
-import os
-import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from embedonce.pipeline.images.joined_files import open_regular
+from embedonce.pipeline.remote_files.remote_file import RemoteFile
 from embedonce.pipeline.sources.source import VideoPath
 
 WHOLE_BYTES = 1 << 20  # files up to this size are hashed completely
@@ -47,7 +46,7 @@ def whole_fingerprint(path: VideoPath) -> str:
 def fingerprints(paths: Iterable[VideoPath]) -> list[str]:
     """The fingerprint() of each path, in order."""
     paths = list(paths)
-    is_remote = any(not isinstance(path, Path) for path in paths)
+    is_remote = any(isinstance(path, RemoteFile) for path in paths)
     with ThreadPoolExecutor(REMOTE_READER_THREADS if is_remote else READER_THREADS) as pool:
         return list(pool.map(fingerprint, paths))
 
@@ -74,14 +73,7 @@ def read_whole(path: VideoPath) -> Iterator[None]:
 
 
 def _opened(path: VideoPath) -> io.BufferedReader:
-    """A regular file, open for reading. OSError for anything else: reading a pipe or a device may block forever."""
-    if not isinstance(path, Path):
-        return path.open()
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return open(handle, "rb")
+    return open_regular(path) if isinstance(path, Path) else path.open()
 
 
 def _parts(size: int) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.frames.video_source import FramesSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
@@ -25,11 +26,12 @@ SOURCES: list[VideoSource] = [
     EpicSource(),
     UcfSource(),
     Ego4dSource(),
+    FramesSource(),
     FolderSource(),  # last: it reads any folder
 ]
 
-
-_BUILT_IN = (SyntheticSource, ManifestSource, Ego4dSource, FolderSource)  # whose options are fields of ExtractConfig
+# Those whose options are fields of ExtractConfig
+_BUILT_IN = (SyntheticSource, ManifestSource, Ego4dSource, FramesSource, FolderSource)
 
 
 def register(source: VideoSource) -> None:

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.remote_files.remote_file import RemoteFile
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 
 UNLABELED = -1
-VideoPath = Path | RemoteFile
+VideoPath = Path | RemoteFile | ImageSequence
 DataFolder = Path | RemoteFolder
 
 
 @dataclass(frozen=True)
 class Video:
-    """One video file, on this machine or behind a URL.
+    """One video file, on this machine or behind a URL, or a video whose frames are images in a folder.
 
     source: path relative to the data folder, with forward slashes. redacted: [start_sec, end_sec) intervals, in
     seconds on the container's timeline, that must never be decoded. left_eye: frames hold two views side by side, of

@@ -7,6 +7,7 @@ import pytest
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.frames.video_source import FramesSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
@@ -16,6 +17,7 @@ from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
 from tests.support.epic_miniature import write_tables
 from tests.support.folders import touch
+from tests.support.image_files import write_frames, write_image
 from tests.support.ucf101_miniature import VIDEOS, write_lists
 
 
@@ -77,6 +79,26 @@ class TestUcfSource(SourceConformance):
         return {}
 
 
+class TestFramesSource(SourceConformance):
+    reads_annotations = False
+
+    def make_source(self):
+        return FramesSource()
+
+    def make_data(self, root):
+        for split in ("train", "val"):
+            for name in ("cut bread", "stir pot"):
+                write_frames(root / split / name / "clip 1", range(1, 4))
+        return {"frames_rate": 29.97}
+
+
+class TestSingleImages(TestFramesSource):
+    def make_data(self, root):
+        for name in ("cut bread/a.jpg", "cut bread/b.png", "stir pot/c.webp"):
+            write_image(root / name, 1)
+        return {}
+
+
 @pytest.fixture(scope="module")
 def synthetic_videos(tmp_path_factory):
     return make_synthetic(tmp_path_factory.mktemp("synthetic"), 12, 2, 0)
@@ -101,4 +123,5 @@ class TestSyntheticSource(SourceConformance):
 
 def test_every_registered_source_has_conformance_tests():
     tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestEpicSource, TestUcfSource, TestSyntheticSource}
+    tested |= {TestFramesSource}
     assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}

@@ -19,6 +19,7 @@ from embedonce.pipeline.video.container import open_video, packets_of
 from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.scanning import read_timeline
 from embedonce.pipeline.video.timeline import Timeline
+from tests.support.generators import returned
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:
@@ -84,12 +85,7 @@ def full_decode(path: Path, hold: bool = False) -> list[tuple[int | None, str]]:
 
 def timeline_of(path: Path) -> Timeline:
     """read_timeline without its signs of life."""
-    reading = read_timeline(path)
-    while True:
-        try:
-            assert next(reading) is None
-        except StopIteration as end:
-            return end.value
+    return returned(read_timeline(path))
 
 
 @dataclass

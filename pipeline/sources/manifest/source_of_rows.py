@@ -11,12 +11,13 @@ import numpy as np
 from embedonce.cache.errors import some
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
+from embedonce.pipeline.sources.frames.options import FramesOptions
 from embedonce.pipeline.sources.manifest.line_problems import LineProblems
 from embedonce.pipeline.sources.manifest.named_video import NamedVideo
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.row_checks import check_columns
 from embedonce.pipeline.sources.manifest.row_columns import RowColumns
-from embedonce.pipeline.sources.manifest.video_files import VideoFiles
+from embedonce.pipeline.sources.manifest.video_files import NO_FRAMES, VideoFiles
 from embedonce.pipeline.sources.source import UNLABELED, Clip, DataFolder, Source, Video
 from embedonce.pipeline.splits.assignment import split_by_hash
 
@@ -32,6 +33,7 @@ def source_of_rows(
     skip_missing: bool = False,
     classes: Sequence[str] = (),
     uid_of: Callable[[str], str] = path_uid,
+    frames: FramesOptions = NO_FRAMES,
 ) -> Source:
     """The videos and clips of these rows, which are read once and not kept.
 
@@ -44,10 +46,11 @@ def source_of_rows(
         skip_missing: leave out rows about files that do not exist, with a note.
         classes: the class names that the rows may have, in the order of their labels; by default those that they have.
         uid_of: makes the uid of a video from its name; by default it stands for the path.
+        frames: how the rows' folders of frames are read.
 
     Raises InputError with all problems, or if no video of the table exists.
     """
-    files = VideoFiles(root, looks_up_remote=needs_files, uid_of=uid_of)
+    files = VideoFiles(root, looks_up_remote=needs_files, uid_of=uid_of, frames=frames)
     columns = RowColumns(files, problems)
     for row in rows:
         columns.add(row)

@@ -124,7 +124,7 @@ def test_files_that_are_no_videos(folder):
     names = ("sub", "pipe.mp4", "broken.mp4", "loop.mp4", "a.mp4/b.mp4", "x" * 300, "sub\\d.mp4", "ftp://host/a.mp4")
     found = problems(folder, "video", "a.mp4", *names)
     assert [line.rpartition(": ")[2] for line in found[:6]] == [
-        "it is a folder, not a video file",
+        "it is a folder, not a video file; folders of frames need --frames-rate FPS",
         "it is not a regular file",
         "there is no such file",
         "it is a link to itself",

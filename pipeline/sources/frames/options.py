@@ -1,0 +1,39 @@
+"""The options for images in place of videos: folders of frames, and single images."""
+
+from dataclasses import dataclass
+
+from embedonce.pipeline.settings import ranges
+from embedonce.pipeline.settings.options import DATA, setting
+from embedonce.pipeline.sources.folder.options import FolderOptions
+
+SEQUENCES, IMAGES = FRAMES_LAYOUTS = ("sequences", "images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramesOptions:
+    """How images are read. frames_layout: one of FRAMES_LAYOUTS; None: inferred."""
+
+    frames_rate: float | None = setting(
+        help="Frames per second of folders of numbered images: each folder is a video.", group=DATA, range=ranges.FPS
+    )
+    frames_layout: str | None = setting(
+        help="What the images in a folder are: the frames of one video (sequences), or videos of one frame (images).",
+        group=DATA,
+        choices=FRAMES_LAYOUTS,
+        default_text="inferred; ambiguous folders are refused",
+    )
+    frames_prefix: str | None = setting(
+        help="Beginning of the names of frames, before the number, such as img_: other images are left out.",
+        group=DATA,
+        default_text="all images",
+    )
+
+    @property
+    def has_frames_option(self) -> bool:
+        """Whether any of these options is given."""
+        return any(value is not None for value in (self.frames_rate, self.frames_layout, self.frames_prefix))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramesSourceOptions(FramesOptions, FolderOptions):
+    """With the meaning of sub-folders."""
