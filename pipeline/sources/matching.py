@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlannedVideo, PlanPart, newest_uids
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import MAX_UID_LENGTH
@@ -17,6 +18,7 @@ from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.withdrawn import WithdrawnVideos
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.sources.duplicates import Duplicate, duplicate_notes, without_duplicates
+from embedonce.pipeline.sources.known_files import KnownFiles
 from embedonce.pipeline.sources.match_notes import change_notes, missing_notes
 from embedonce.pipeline.sources.source import Clip, Source, Video, union
 from embedonce.pipeline.sources.withdrawn import with_fingerprints, without_withdrawn
@@ -28,11 +30,15 @@ NO_FILE = (0, 0)  # (bytes, modification time) of a quarantined video whose file
 
 @dataclass(frozen=True)
 class CachedVideos:
-    """The videos that a cache has planned, those it has quarantined (name -> record), and those removed for good."""
+    """The videos that a cache has planned, those it has quarantined (name -> record), and those removed for good.
+
+    files: the files that it knows the fingerprints of.
+    """
 
     plan: list[PlanPart] = field(default_factory=list)
     quarantined: dict[str, QuarantinedVideo] = field(default_factory=dict)
     withdrawn: WithdrawnVideos = field(default_factory=WithdrawnVideos)
+    files: KnownFiles = field(default_factory=KnownFiles)
 
     @classmethod
     def of_writer(cls, writer: CacheWriter) -> "CachedVideos":
@@ -42,7 +48,8 @@ class CachedVideos:
     @classmethod
     def of_state(cls, state: CacheState) -> "CachedVideos":
         """Those of a cache that others may be writing."""
-        return cls(state.plan, state.quarantined, state.reader.withdrawn())
+        files = KnownFiles(Layout(state.reader.store).file_fingerprints)
+        return cls(state.plan, state.quarantined, state.reader.withdrawn(), files)
 
     @classmethod
     def of_folder(cls, cache_dir: Path | str) -> "CachedVideos":
@@ -50,7 +57,8 @@ class CachedVideos:
         if not has_cache(cache_dir):
             return cls()
         reader = open_reader(cache_dir)
-        return cls(reader.plan(), reader.quarantined(), reader.withdrawn())
+        files = KnownFiles(Layout(reader.store).file_fingerprints)
+        return cls(reader.plan(), reader.quarantined(), reader.withdrawn(), files)
 
     @property
     def planned(self) -> dict[str, PlannedVideo]:
@@ -71,9 +79,11 @@ def match_sources(sources: Mapping[str, Source], cached: CachedVideos) -> dict[s
     a note lists them. A missing file keeps its clips if the cache has its frames and no other file has that content.
     Videos that were removed from the cache for good are left out, with their clips. Idempotent.
     """
-    sources = without_withdrawn(sources, cached.withdrawn, {video.fingerprint for video in cached.planned.values()})
-    together, planned = union(sources), cached.planned
-    videos = with_fingerprints(together.videos)
+    planned = cached.planned
+    known_content = {video.fingerprint for video in planned.values()}
+    sources = without_withdrawn(sources, cached.withdrawn, known_content, cached.files)
+    together = union(sources)
+    videos = with_fingerprints(together.videos, cached.files)
     duplicates: dict[str, Duplicate] = {}
     if together.uids_from_paths:
         videos, duplicates = without_duplicates(videos, together, planned)
