@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from embedonce.cache import manifest as manifests
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import some
-from embedonce.cache.layout import CONTINUED, Layout, continued_folder, numbered_file
+from embedonce.cache.layout import CONTINUED, FILE_FINGERPRINTS, Layout, continued_folder, numbered_file
 from embedonce.cache.manifest import LostFile
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import file_name
@@ -14,7 +14,10 @@ from embedonce.cache.records import Record
 from embedonce.cache.stores.stored_path import StoredPath
 
 LABEL_SET_FOLDERS = ("clips", "revisions", "logits", "records")
-_FILES = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock", "removal.json"}
+_FILES = {
+    *("cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock", "removal.json"),
+    FILE_FINGERPRINTS,
+}
 _FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "attempts", "withdrawn"}
 
 

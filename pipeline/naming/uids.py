@@ -10,6 +10,7 @@ _HEX = frozenset("0123456789ABCDEF")
 PART = "__"  # separates the uuid of a recording from the uuid of the part that a file contains
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART_OF_RECORDING = re.compile(f"({_UUID}){PART}{_UUID}")
+_UCF_CLIP = re.compile(r"(.*v_[A-Za-z]+_g\d\d)_c\d\d_2Eavi(?:__[0-9a-f]{8}(?:-\d+)?)?")  # UCF101: v_YoYo_g09_c02.avi
 _PREFIX = "x__"  # added to a uid that would not begin with a letter or digit
 _PREFIX_LOOKALIKE = "x_5F_"  # replaces the prefix in uids of paths that begin with it
 _SHORTENED = "_2D"  # separates head and hash of a long path; "-" is never escaped, so escape() never returns this
@@ -80,11 +81,12 @@ def part_uid(recording_uid: str, part: str) -> str:
 
 
 def recording_of(uid: str) -> str:
-    """The uid of the recording that a video belongs to: for uids of part_uid() its first part, else the uid itself.
+    """The uid of the recording that a video belongs to, or what stands for it; of most videos, their own uid.
 
+    For uids of part_uid(), their first part; for those of UCF101, the group (`g09`), which was cut from one recording.
     Parts of a recording look alike, so they must stay in the same split.
     """
-    match = _PART_OF_RECORDING.fullmatch(uid)
+    match = _PART_OF_RECORDING.fullmatch(uid) or _UCF_CLIP.fullmatch(uid)
     return match[1] if match else uid
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def fingerprint(path: VideoPath) -> str:
     Equal files have equal fingerprints. "" if the file cannot be read.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             size = file.seek(0, 2)
             digest = hashlib.sha256(f"{size}\n".encode())
             for start, length in _parts(size):
@@ -37,24 +37,24 @@ def fingerprint(path: VideoPath) -> str:
 def whole_fingerprint(path: VideoPath) -> str:
     """SHA-256 of all bytes of a file, to distinguish files with equal samples. "" if it cannot be read."""
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 
 
-def fingerprints(paths: Iterable[VideoPath]) -> list[str]:
-    """The fingerprint() of each path, in order."""
+def in_threads(read: Callable[[VideoPath], str], paths: Iterable[VideoPath]) -> list[str]:
+    """read() of each path, in order, of several at once."""
     paths = list(paths)
     is_remote = any(isinstance(path, RemoteFile) for path in paths)
     with ThreadPoolExecutor(REMOTE_READER_THREADS if is_remote else READER_THREADS) as pool:
-        return list(pool.map(fingerprint, paths))
+        return list(pool.map(read, paths))
 
 
 def are_equal(a: VideoPath, b: VideoPath) -> bool:
     """Whether two files have the same bytes; reads both completely. False if one cannot be read."""
     try:
-        with _opened(a) as ours, _opened(b) as theirs:
+        with opened(a) as ours, opened(b) as theirs:
             while True:
                 chunk = ours.read(COMPARED_BYTES)
                 if chunk != theirs.read(COMPARED_BYTES):
@@ -67,12 +67,13 @@ def are_equal(a: VideoPath, b: VideoPath) -> bool:
 
 def read_whole(path: VideoPath) -> Iterator[None]:
     """Read a file to its end, COMPARED_BYTES per step. OSError if it cannot be read."""
-    with _opened(path) as file:
+    with opened(path) as file:
         while file.read(COMPARED_BYTES):
             yield
 
 
-def _opened(path: VideoPath) -> io.BufferedReader:
+def opened(path: VideoPath) -> io.BufferedReader:
+    """A regular file, open for reading. OSError for anything else: reading a pipe or a device may block forever."""
     return open_regular(path) if isinstance(path, Path) else path.open()
 
 

@@ -33,7 +33,7 @@ from embedonce.pipeline.teachers.teacher import CallTime
 from tests.conftest import planned_video
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
-from tests.support.videos import write_video
+from tests.support.videos import write_actions, write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -346,11 +346,7 @@ class WithTower(FakeTeacher):
 @pytest.fixture
 def labeled(tmp_path_factory, monkeypatch) -> Path:
     """A folder of two classes; the fake teacher replaces the real one."""
-    root = tmp_path_factory.mktemp("labeled")
-    for action in ("cut bread", "stir pot"):
-        (root / action).mkdir()
-        for number in range(4):
-            write_video(root / action / f"{number}.mp4", 12)
+    root = write_actions(tmp_path_factory.mktemp("labeled"), 4, 12)
     monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: WithTower())
     return root
 

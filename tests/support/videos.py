@@ -57,6 +57,15 @@ def write_video(path: Path, num_frames: int, **settings) -> Path:
     return path
 
 
+def write_actions(root: Path, count: int, num_frames: int) -> Path:
+    """A folder with `count` videos, `0.mp4` and so on, of each of two classes: cut bread and stir pot."""
+    for action in ("cut bread", "stir pot"):
+        (root / action).mkdir()
+        for number in range(count):
+            write_video(root / action / f"{number}.mp4", num_frames)
+    return root
+
+
 def digest(frame: av.VideoFrame) -> str:
     """Of a frame's planes, planar or packed RGB, without the padding of its lines."""
     found = hashlib.sha256(f"{frame.format.name} {frame.width}x{frame.height}".encode())

@@ -13,7 +13,7 @@ from embedonce.pipeline.teachers.teacher import OverlappingTeacher, Teacher, Tea
 from tests.commands.test_cli import call, error_of
 from tests.support.documentation import ROOT, code_blocks
 from tests.support.own_teachers import BARE
-from tests.support.videos import write_video
+from tests.support.videos import write_actions
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -168,12 +168,7 @@ def test_what_the_users_code_raises_is_one_sentence_with_its_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("videos")
-    for action in ("cut bread", "stir pot"):
-        (root / action).mkdir()
-        for number in range(3):
-            write_video(root / action / f"{number}.mp4", 30)
-    return root
+    return write_actions(tmp_path_factory.mktemp("videos"), 3, 30)
 
 
 @pytest.mark.integration

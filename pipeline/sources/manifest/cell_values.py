@@ -27,7 +27,8 @@ def seconds_of(column: str, text: str) -> float:
             raise ValueError(expected(column, f"{A_TIME}, with less than 60 minutes and seconds", text))
         seconds = 3600.0 * hours + 60.0 * minutes + rest
     else:
-        raise ValueError(expected(column, A_TIME, text))
+        hint = ": write a decimal point" if "," in text else ""
+        raise ValueError(f"{expected(column, A_TIME, text)}{hint}")
     if not math.isfinite(seconds):
         raise ValueError(expected(column, A_TIME, text))
     return seconds

@@ -139,6 +139,28 @@ def test_files_that_are_no_videos(folder):
     ]
 
 
+def test_decimal_commas_and_a_second_header_line_have_a_remedy(folder):
+    rows = ("video;start;label", "a.mp4;0,5;cut", "Video; start;label", "a.mp4;0.5;cut")
+    assert problems(folder, *rows) == [
+        f"line 2: start: {TIME}, got '0,5': write a decimal point",
+        "line 3: expected a row, got the header line again: remove it",
+    ]
+    assert len(opened(folder, "video", "a.mp4").clips) == 1
+
+
+def test_a_table_in_utf_16_without_a_mark_is_told(folder):
+    assert problems(folder, "v\0i\0d\0e\0o\0", "a.mp4") == [
+        "line 1: expected text, got a NUL byte: save the table as UTF-8"
+    ]
+
+
+@pytest.mark.parametrize("line", ["sep=;", "sep=;\r", "sep=,"])
+def test_a_line_for_excel_before_the_header_is_passed_over(folder, line):
+    assert opened(folder, line, "video;label", "a.mp4;cut").classes == ("cut",)
+    assert problems(folder, line, "video;label", "a.mp4;cut", "b.mp4;")[0].startswith("line 4: label: ")
+    assert problems(folder, "sep=;;", "video;label", "a.mp4;cut")[0].startswith("line 1: expected a column named video")
+
+
 @pytest.mark.parametrize(
     ("header", "remedy"),
     [
