@@ -104,6 +104,10 @@ TABLES = {
         None,  # an option of a plug-in
         "sources/epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_timestamps",
     ),
+    "charades_labels": (
+        None,  # an option of a plug-in
+        "sources/charades_ego/test_frames.py::test_every_frame_has_the_actions_that_are_going_on",
+    ),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "skip_missing": (
         None,  # it requires --manifest

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from embedonce.pipeline.sources.charades_ego.video_source import CharadesEgoSource
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
@@ -12,6 +13,7 @@ from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 from embedonce.pipeline.sources.ucf101.video_source import UcfSource
+from tests.support.charades_ego_miniature import write_lists as write_charades_ego
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
 from tests.support.epic_miniature import write_tables
@@ -67,6 +69,16 @@ class TestEpicSource(SourceConformance):
         return {"epic_labels": "verbs,nouns"}
 
 
+class TestCharadesEgoSource(SourceConformance):
+    def make_source(self):
+        return CharadesEgoSource()
+
+    def make_data(self, root):
+        write_charades_ego(root)
+        touch(root, *(f"CharadesEgo_v1/{name}.mp4" for name in ("ABCDE", "ABCDEEGO", "PQRST", "PQRSTEGO")))
+        return {"charades_labels": "first,both,third-videos"}
+
+
 class TestUcfSource(SourceConformance):
     def make_source(self):
         return UcfSource()
@@ -100,5 +112,8 @@ class TestSyntheticSource(SourceConformance):
 
 
 def test_every_registered_source_has_conformance_tests():
-    tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestEpicSource, TestUcfSource, TestSyntheticSource}
+    tested = {
+        *(TestFolderSource, TestManifestSource, TestEgo4dSource, TestSyntheticSource),
+        *(TestEpicSource, TestUcfSource, TestCharadesEgoSource),
+    }
     assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}
