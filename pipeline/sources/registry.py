@@ -12,6 +12,7 @@ from embedonce.pipeline.settings.options import Option, declared_options
 from embedonce.pipeline.sources.charades_ego.video_source import CharadesEgoSource
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.egoexo.video_source import EgoExoSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
@@ -25,6 +26,7 @@ SOURCES: list[VideoSource] = [
     ManifestSource(),
     EpicSource(),
     CharadesEgoSource(),
+    EgoExoSource(),
     UcfSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder

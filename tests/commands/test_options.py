@@ -108,6 +108,10 @@ TABLES = {
         None,  # an option of a plug-in
         "sources/charades_ego/test_frames.py::test_every_frame_has_the_actions_that_are_going_on",
     ),
+    "egoexo_labels": (
+        None,  # an option of a plug-in
+        "sources/egoexo/test_frames.py::test_every_keystep_is_on_the_frames_of_its_segments",
+    ),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "skip_missing": (
         None,  # it requires --manifest

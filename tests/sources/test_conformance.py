@@ -6,6 +6,7 @@ import pytest
 
 from embedonce.pipeline.sources.charades_ego.video_source import CharadesEgoSource
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.egoexo.video_source import EgoExoSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
@@ -16,6 +17,8 @@ from embedonce.pipeline.sources.ucf101.video_source import UcfSource
 from tests.support.charades_ego_miniature import write_lists as write_charades_ego
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
+from tests.support.egoexo_miniature import VIDEOS as EGOEXO_VIDEOS
+from tests.support.egoexo_miniature import write_annotations as write_egoexo
 from tests.support.epic_miniature import write_tables
 from tests.support.folders import touch
 from tests.support.ucf101_miniature import VIDEOS, write_lists
@@ -79,6 +82,16 @@ class TestCharadesEgoSource(SourceConformance):
         return {"charades_labels": "first,both,third-videos"}
 
 
+class TestEgoExoSource(SourceConformance):
+    def make_source(self):
+        return EgoExoSource()
+
+    def make_data(self, root):
+        write_egoexo(root / "annotations")
+        touch(root, *EGOEXO_VIDEOS.values())
+        return {"egoexo_labels": "keysteps,all-keysteps"}
+
+
 class TestUcfSource(SourceConformance):
     def make_source(self):
         return UcfSource()
@@ -114,6 +127,6 @@ class TestSyntheticSource(SourceConformance):
 def test_every_registered_source_has_conformance_tests():
     tested = {
         *(TestFolderSource, TestManifestSource, TestEgo4dSource, TestSyntheticSource),
-        *(TestEpicSource, TestUcfSource, TestCharadesEgoSource),
+        *(TestEpicSource, TestUcfSource, TestCharadesEgoSource, TestEgoExoSource),
     }
     assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}
