@@ -16,6 +16,7 @@ from embedonce.pipeline.sources.egoexo.video_source import EgoExoSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.hd_epic.video_source import HdEpicSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
@@ -27,6 +28,7 @@ SOURCES: list[VideoSource] = [
     EpicSource(),
     CharadesEgoSource(),
     EgoExoSource(),
+    HdEpicSource(),
     UcfSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder

@@ -112,6 +112,10 @@ TABLES = {
         None,  # an option of a plug-in
         "sources/egoexo/test_frames.py::test_every_keystep_is_on_the_frames_of_its_segments",
     ),
+    "hd_epic_labels": (
+        None,  # an option of a plug-in
+        "sources/hd_epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_narration",
+    ),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "skip_missing": (
         None,  # it requires --manifest

@@ -19,7 +19,7 @@ OF_PATHS = [(name, param) for name, param in OPTIONS if isinstance(param.type, (
 LOCAL_ONLY = [(name, param) for name, param in OF_PATHS if not isinstance(param.type, LocalPathOrUrl)]
 NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats", "version",
              "teacher_preprocess", "video", "part", "device", "ray_address", "epic_labels",
-             "charades_labels", "egoexo_labels"}  # fmt: skip
+             "charades_labels", "egoexo_labels", "hd_epic_labels"}  # fmt: skip
 
 
 def ids(pairs) -> list[str]:

@@ -9,6 +9,7 @@ from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.egoexo.video_source import EgoExoSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.hd_epic.video_source import HdEpicSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
@@ -21,6 +22,8 @@ from tests.support.egoexo_miniature import VIDEOS as EGOEXO_VIDEOS
 from tests.support.egoexo_miniature import write_annotations as write_egoexo
 from tests.support.epic_miniature import write_tables
 from tests.support.folders import touch
+from tests.support.hd_epic_miniature import VIDEOS as HD_EPIC_VIDEOS
+from tests.support.hd_epic_miniature import write_annotations as write_hd_epic
 from tests.support.ucf101_miniature import VIDEOS, write_lists
 
 
@@ -92,6 +95,16 @@ class TestEgoExoSource(SourceConformance):
         return {"egoexo_labels": "keysteps,all-keysteps"}
 
 
+class TestHdEpicSource(SourceConformance):
+    def make_source(self):
+        return HdEpicSource()
+
+    def make_data(self, root):
+        write_hd_epic(root)
+        touch(root, *HD_EPIC_VIDEOS.values())
+        return {"hd_epic_labels": "verbs,nouns"}
+
+
 class TestUcfSource(SourceConformance):
     def make_source(self):
         return UcfSource()
@@ -127,6 +140,6 @@ class TestSyntheticSource(SourceConformance):
 def test_every_registered_source_has_conformance_tests():
     tested = {
         *(TestFolderSource, TestManifestSource, TestEgo4dSource, TestSyntheticSource),
-        *(TestEpicSource, TestUcfSource, TestCharadesEgoSource, TestEgoExoSource),
+        *(TestEpicSource, TestUcfSource, TestCharadesEgoSource, TestEgoExoSource, TestHdEpicSource),
     }
     assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}

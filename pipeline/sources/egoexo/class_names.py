@@ -5,18 +5,18 @@ from pathlib import Path
 
 from embedonce.pipeline.naming.class_names import equivalent_names
 from embedonce.pipeline.sources.ego4d.parsing.json_stream import has_key
-from embedonce.pipeline.sources.egoexo.json_files import AnnotationProblems, members_of, wrong
+from embedonce.pipeline.sources.egoexo.json_files import members_of, wrong
 from embedonce.pipeline.sources.epic.class_names import id_of
 from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
 from embedonce.pipeline.sources.manifest.cell_values import class_of
-from embedonce.pipeline.sources.manifest.line_problems import expected
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
 
 LABEL_ID, STEP_ID, STEP_NAME = "label_id", "step_unique_id", "step_name"
 VOCABULARY = "vocabulary"
 
 
-def benchmark_names(path: Path, problems: AnnotationProblems) -> dict[int, str]:
+def benchmark_names(path: Path, problems: ProblemsOfTables) -> dict[int, str]:
     """step_unique_id -> name of each keystep of the benchmark, in the order of their labels."""
     label_of: dict[int, int] = {}
     names: dict[int, str] = {}
@@ -36,7 +36,7 @@ def benchmark_names(path: Path, problems: AnnotationProblems) -> dict[int, str]:
     return distinct({step: names[step] for step in sorted(names, key=label_of.__getitem__)})
 
 
-def vocabulary(paths: Iterable[Path], problems: AnnotationProblems) -> dict[int, str]:
+def vocabulary(paths: Iterable[Path], problems: ProblemsOfTables) -> dict[int, str]:
     """step_unique_id -> name of each keystep that the files know, in the order of the ids; {} if they do not say."""
     names: dict[int, str] = {}
     for path in paths:

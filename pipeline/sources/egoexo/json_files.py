@@ -6,22 +6,13 @@ from pathlib import Path
 
 from embedonce.pipeline.sources.ego4d.parsing.json_stream import entries, members
 from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
-from embedonce.pipeline.sources.manifest.line_problems import MAX_LINES, MAX_VALUE_LENGTH, ProblemsOfTables, expected
-
-
-class AnnotationProblems(ProblemsOfTables):
-    """The problems of several files as one list: of tables by the line, of JSON files by the number of the take."""
-
-    def place(self, line: int) -> str:
-        index, number = divmod(line, MAX_LINES)
-        name = self._tables[index]
-        return f"{name}, {'take' if name.endswith('.json') else 'line'} {number}" if number else name
+from embedonce.pipeline.sources.manifest.line_problems import MAX_VALUE_LENGTH, ProblemsOfTables, expected
 
 
 class _FileProblems(Problems):
     """Reports files that are no such JSON files to a list of problems."""
 
-    def __init__(self, problems: AnnotationProblems):
+    def __init__(self, problems: ProblemsOfTables):
         super().__init__()
         self._problems = problems
 
@@ -29,13 +20,13 @@ class _FileProblems(Problems):
         self._problems.add(self._problems.line_of(name, 0), f"expected {expected}, got {value}")
 
 
-def members_of(path: Path, key: str, problems: AnnotationProblems) -> Iterator[tuple[int, str, object]]:
+def members_of(path: Path, key: str, problems: ProblemsOfTables) -> Iterator[tuple[int, str, object]]:
     """(line, as problems name it; member; value) of each member of the object `key` of a file, one at a time."""
     for number, (_, member, value) in enumerate(members(path, key, path.name, _FileProblems(problems)), 1):
         yield problems.line_of(path.name, number), member, value
 
 
-def entries_of(path: Path, problems: AnnotationProblems) -> Iterator[tuple[int, object]]:
+def entries_of(path: Path, problems: ProblemsOfTables) -> Iterator[tuple[int, object]]:
     """(line, as problems name it; value) of each entry of the list that a file holds, one at a time."""
     for number, (_, value) in enumerate(entries(path, "", path.name, _FileProblems(problems)), 1):
         yield problems.line_of(path.name, number), value

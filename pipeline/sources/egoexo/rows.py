@@ -8,7 +8,6 @@ from pathlib import Path
 
 from embedonce.pipeline.sources.egoexo.class_names import STEP_ID, STEP_NAME
 from embedonce.pipeline.sources.egoexo.json_files import (
-    AnnotationProblems,
     members_of,
     number_in,
     seconds_in,
@@ -18,6 +17,7 @@ from embedonce.pipeline.sources.egoexo.json_files import (
 from embedonce.pipeline.sources.egoexo.layout import SPLIT_OF_FILE
 from embedonce.pipeline.sources.egoexo.takes import TakeVideos
 from embedonce.pipeline.sources.manifest.cell_values import class_of, narration_of
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 
 START, END, TEXT = "start_time", "end_time", "step_description"
@@ -35,7 +35,7 @@ class EgoExoRows:
         self,
         folder: Path,
         videos: TakeVideos,
-        problems: AnnotationProblems,
+        problems: ProblemsOfTables,
         has_labels: bool,
         names: Mapping[int, str],
         known: Mapping[int, str],

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from embedonce.cache.schema import UID_PATTERN
-from embedonce.pipeline.sources.egoexo.json_files import AnnotationProblems, entries_of, seconds_in, text_in, wrong
+from embedonce.pipeline.sources.egoexo.json_files import entries_of, seconds_in, text_in, wrong
 from embedonce.pipeline.sources.egoexo.layout import TAKES
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables
 from embedonce.pipeline.sources.manifest.video_folders import VideoFolders, stem
 
 _RGB = re.compile(r"aria\d+_214-1")  # the color camera of the glasses, among their cameras
@@ -23,7 +24,7 @@ class TakeInfo:
     duration_sec: float | None = None
 
 
-def takes_by_name(root: Path, problems: AnnotationProblems) -> dict[str, TakeInfo]:
+def takes_by_name(root: Path, problems: ProblemsOfTables) -> dict[str, TakeInfo]:
     """Name -> what takes.json says of each take; {} without the file. Whatever is wrong with it becomes a problem."""
     infos: dict[str, TakeInfo] = {}
     if not (root / TAKES).is_file():

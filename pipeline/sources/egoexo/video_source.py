@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from embedonce.pipeline.sources.egoexo.class_names import benchmark_names, vocabulary
-from embedonce.pipeline.sources.egoexo.json_files import AnnotationProblems
 from embedonce.pipeline.sources.egoexo.kinds import KINDS, EgoExoKind
 from embedonce.pipeline.sources.egoexo.layout import (
     MAPPING,
@@ -19,6 +18,7 @@ from embedonce.pipeline.sources.egoexo.options import EgoExoOptions
 from embedonce.pipeline.sources.egoexo.rows import EgoExoRows
 from embedonce.pipeline.sources.egoexo.takes import TakeVideos, takes_by_name
 from embedonce.pipeline.sources.epic.video_info import with_durations
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables
 from embedonce.pipeline.sources.manifest.source_of_rows import source_of_rows
 from embedonce.pipeline.sources.source import OpenRequest, Source
 
@@ -42,7 +42,7 @@ class EgoExoSource:
 
 
 def _source(request: OpenRequest, folder: Path, kind: EgoExoKind) -> Source:
-    problems = AnnotationProblems(folder, [*SPLIT_OF_FILE, MAPPING, TAKES])
+    problems = ProblemsOfTables(folder, [*SPLIT_OF_FILE, MAPPING, TAKES], units={".json": "take"})
     infos = takes_by_name(request.folder, problems)
     has_labels = request.needs_labels and kind.has_classes
     known = vocabulary((folder / name for name in SPLIT_OF_FILE), problems) if has_labels else {}
