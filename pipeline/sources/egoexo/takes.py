@@ -85,7 +85,7 @@ class TakeVideos:
         info = self._infos.get(take, TakeInfo(f"takes/{take}"))
         name = self._videos.find(_EGO, [f"{info.folder}/{folder}" for folder in _FOLDERS])
         if name is None:
-            return f"{info.folder}/{_FOLDERS[0]}/aria01_214-1.mp4"
+            return (PurePosixPath(info.folder) / _FOLDERS[0] / "aria01_214-1.mp4").as_posix()
         cameras = sorted({stem(copy) for copy in self._videos.copies.get(name, ())})
         if len(cameras) > 1:
             raise ValueError(

@@ -129,6 +129,8 @@ def test_takes_are_where_takes_json_says_and_their_durations_are_listed(root):
     write_takes(root, {FIRST: f"takes/{FIRST}", SECOND: "takes/moved"}, duration=61.5)
     videos = opened(root)["egoexo-keysteps"].videos
     assert [(video.uid, video.listed_sec) for video in videos] == [(SECOND, (0, 61.5)), (FIRST, (0, 61.5))]
+    write_takes(root, {FIRST: f"./takes/{FIRST}/", SECOND: "."})  # where there is no video
+    assert [video.uid for video in opened(root)["egoexo-keysteps"].videos] == [FIRST]
     write_takes(root, {FIRST: f"takes/{FIRST}", SECOND: f"takes/{FIRST}"})
     assert problems_of(root)[1:] == [
         f"  {VAL}, take 1: {UIDS[SECOND]}: {SECOND} has the same video as {FIRST}, {VIDEOS[FIRST]}"
