@@ -12,7 +12,6 @@ from embedonce.pipeline.sources.manifest.video_folders import VideoFolders
 CLASSES = "Charades_v1_classes.txt"
 _LIST_FOLDERS = (".", "CharadesEgo", "annotations")
 _SUFFIXES = {BOTH: "", FIRST: "_only1st", THIRD: "_only3rd"}  # of the names of the lists
-
 _VIDEO_FOLDERS = ("CharadesEgo_v1", "CharadesEgo_v1_480", ".", "videos", "CharadesEgo")  # the first one is preferred
 _VIDEO_ID = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 
@@ -34,8 +33,10 @@ def lists_folder(root: Path) -> Path | None:
 
 
 def checked_lists(root: Path, view: str) -> tuple[Path, Sequence[VideoList]]:
-    """(their folder, the lists that have the videos of this view): those of the view itself if there are any, others
-    that have its videos if not. InputError, with what to do, if any list or the names of the classes are missing.
+    """(folder, the lists that have the videos of this view).
+
+    They are those of the view itself, or without them others that have its videos. InputError, with what to do, if a
+    list or the file of the classes is missing.
     """
     folder = lists_folder(root)
     usual = _lists(view)

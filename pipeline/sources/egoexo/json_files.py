@@ -60,5 +60,6 @@ def wrong(name: str, what: str, value: object) -> str:
     """The message about a value, which may be missing (None)."""
     if isinstance(value, str):
         return expected(name, what, value)
-    got = {type(None): "nothing", list: "a list", dict: "an object"}.get(type(value), str(value)[:MAX_VALUE_LENGTH])
+    names = {type(None): "nothing", list: "a list", dict: "an object"}
+    got = names[type(value)] if type(value) in names else str(value)[:MAX_VALUE_LENGTH]
     return f"{name}: expected {what}, got {got}"

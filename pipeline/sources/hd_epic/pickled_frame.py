@@ -80,7 +80,7 @@ def _rows(value: object) -> list[list]:
 
 
 def _array(value: object) -> tuple[tuple[int, ...], list]:
-    """(shape, values, the last dimension first) of a numpy array."""
+    """(shape, values row by row) of a numpy array."""
     made = _made(value, (*_ARRAY, *_BUFFER))
     if made.maker in _BUFFER:
         raw, kind, shape, order = made.args
