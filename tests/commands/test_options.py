@@ -105,6 +105,18 @@ TABLES = {
         None,  # an option of a plug-in
         "sources/epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_timestamps",
     ),
+    "charades_labels": (
+        None,  # an option of a plug-in
+        "sources/charades_ego/test_frames.py::test_every_frame_has_the_actions_that_are_going_on",
+    ),
+    "egoexo_labels": (
+        None,  # an option of a plug-in
+        "sources/egoexo/test_frames.py::test_every_keystep_is_on_the_frames_of_its_segments",
+    ),
+    "hd_epic_labels": (
+        None,  # an option of a plug-in
+        "sources/hd_epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_narration",
+    ),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "frames_rate": ("--frames-rate 29.97", "sources/frames/test_frames.py::test_every_image_is_a_frame_of_its_time"),
     "frames_layout": (

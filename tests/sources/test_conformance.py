@@ -4,20 +4,28 @@ import shutil
 
 import pytest
 
+from embedonce.pipeline.sources.charades_ego.video_source import CharadesEgoSource
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.egoexo.video_source import EgoExoSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.frames.video_source import FramesSource
+from embedonce.pipeline.sources.hd_epic.video_source import HdEpicSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 from embedonce.pipeline.sources.ucf101.video_source import UcfSource
+from tests.support.charades_ego_miniature import write_lists as write_charades_ego
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
+from tests.support.egoexo_miniature import VIDEOS as EGOEXO_VIDEOS
+from tests.support.egoexo_miniature import write_annotations as write_egoexo
 from tests.support.epic_miniature import write_tables
 from tests.support.folders import touch
 from tests.support.image_files import write_frames, write_image
+from tests.support.hd_epic_miniature import VIDEOS as HD_EPIC_VIDEOS
+from tests.support.hd_epic_miniature import write_annotations as write_hd_epic
 from tests.support.ucf101_miniature import VIDEOS, write_lists
 
 
@@ -67,6 +75,36 @@ class TestEpicSource(SourceConformance):
         write_tables(root)
         touch(root, "P01/P01_01.MP4", "P02/P02_102.MP4")
         return {"epic_labels": "verbs,nouns"}
+
+
+class TestCharadesEgoSource(SourceConformance):
+    def make_source(self):
+        return CharadesEgoSource()
+
+    def make_data(self, root):
+        write_charades_ego(root)
+        touch(root, *(f"CharadesEgo_v1/{name}.mp4" for name in ("ABCDE", "ABCDEEGO", "PQRST", "PQRSTEGO")))
+        return {"charades_labels": "first,both,third-videos"}
+
+
+class TestEgoExoSource(SourceConformance):
+    def make_source(self):
+        return EgoExoSource()
+
+    def make_data(self, root):
+        write_egoexo(root / "annotations")
+        touch(root, *EGOEXO_VIDEOS.values())
+        return {"egoexo_labels": "keysteps,all-keysteps"}
+
+
+class TestHdEpicSource(SourceConformance):
+    def make_source(self):
+        return HdEpicSource()
+
+    def make_data(self, root):
+        write_hd_epic(root)
+        touch(root, *HD_EPIC_VIDEOS.values())
+        return {"hd_epic_labels": "verbs,nouns"}
 
 
 class TestUcfSource(SourceConformance):
@@ -125,3 +163,7 @@ def test_every_registered_source_has_conformance_tests():
     tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestEpicSource, TestUcfSource, TestSyntheticSource}
     tested |= {TestFramesSource}
     assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}
+    tested = {
+        type(tests().make_source()) for tests in SourceConformance.__subclasses__() if tests.__module__ == __name__
+    }
+    assert {type(source) for source in SOURCES} == tested
