@@ -11,6 +11,7 @@ from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
@@ -24,6 +25,7 @@ SOURCES: list[VideoSource] = [
     ManifestSource(),
     EpicSource(),
     UcfSource(),
+    EgteaSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder
 ]

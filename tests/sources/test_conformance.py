@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
@@ -14,6 +15,8 @@ from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 from embedonce.pipeline.sources.ucf101.video_source import UcfSource
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
+from tests.support.egtea_miniature import CLIPS, clip_file
+from tests.support.egtea_miniature import write_lists as write_egtea_lists
 from tests.support.epic_miniature import write_tables
 from tests.support.folders import touch
 from tests.support.ucf101_miniature import VIDEOS, write_lists
@@ -77,6 +80,16 @@ class TestUcfSource(SourceConformance):
         return {}
 
 
+class TestEgteaSource(SourceConformance):
+    def make_source(self):
+        return EgteaSource()
+
+    def make_data(self, root):
+        write_egtea_lists(root / "action_annotation")
+        touch(root, *map(clip_file, CLIPS))
+        return {"egtea_labels": "actions,verbs,nouns"}
+
+
 @pytest.fixture(scope="module")
 def synthetic_videos(tmp_path_factory):
     return make_synthetic(tmp_path_factory.mktemp("synthetic"), 12, 2, 0)
@@ -100,5 +113,7 @@ class TestSyntheticSource(SourceConformance):
 
 
 def test_every_registered_source_has_conformance_tests():
-    tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestEpicSource, TestUcfSource, TestSyntheticSource}
-    assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}
+    tested = {
+        type(tests().make_source()) for tests in SourceConformance.__subclasses__() if tests.__module__ == __name__
+    }
+    assert {type(source) for source in SOURCES} == tested
