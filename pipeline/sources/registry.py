@@ -9,6 +9,7 @@ from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
+from embedonce.pipeline.sources.assembly101.video_source import AssemblySource
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.egtea.video_source import EgteaSource
@@ -26,6 +27,7 @@ SOURCES: list[VideoSource] = [
     EpicSource(),
     UcfSource(),
     EgteaSource(),
+    AssemblySource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder
 ]

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from embedonce.pipeline.sources.assembly101.video_source import AssemblySource
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
@@ -13,6 +14,8 @@ from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 from embedonce.pipeline.sources.ucf101.video_source import UcfSource
+from tests.support.assembly101_miniature import VIDEOS as ASSEMBLY_VIDEOS
+from tests.support.assembly101_miniature import write_tables as write_assembly_tables
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
 from tests.support.egtea_miniature import CLIPS, clip_file
@@ -88,6 +91,16 @@ class TestEgteaSource(SourceConformance):
         write_egtea_lists(root / "action_annotation")
         touch(root, *map(clip_file, CLIPS))
         return {"egtea_labels": "actions,verbs,nouns"}
+
+
+class TestAssemblySource(SourceConformance):
+    def make_source(self):
+        return AssemblySource()
+
+    def make_data(self, root):
+        write_assembly_tables(root / "fine-grained-annotations")
+        touch(root, *(f"recordings/{name}" for name in ASSEMBLY_VIDEOS))
+        return {"assembly101_labels": "verbs,nouns"}
 
 
 @pytest.fixture(scope="module")
