@@ -10,7 +10,6 @@ CUT, TRANSFER, READ = CLIPS = (
     f"{SALAD}-1000-2040-F000021-F000051",
     f"{PIZZA}-500-1520-F000010-F000039",
 )
-NUM_FRAMES = (27, 31, 30)  # of the cut clips, by their names
 LISTS = {
     TRAIN: [f"{CUT} 1 2 2 ", f"{TRANSFER} 3 3 2 1"],  # with a space at the end, as published
     TEST: [f"{READ} 2 1 3"],

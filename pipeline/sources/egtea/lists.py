@@ -14,24 +14,18 @@ _FOLDERS = (".", "action_annotation", "annotations")  # of the lists
 _CLIP = re.compile(
     r"(?P<session>[A-Za-z0-9][\w-]*)-(?P<start>\d+)-(?P<end>\d+)-F(?P<first>\d+)-F(?P<last>\d+)", re.ASCII
 )
-_FPS = 24  # of all videos
 _A_CLIP = "the name of a clip, such as OP01-R01-PastaSalad-66680-68130-F001597-F001639"
 
 
 @dataclass(frozen=True, slots=True)
 class ListedClip:
-    """A line of a list.
-
-    name: of the clip. start_sec, end_sec: in its session, by its name. length_sec: of the cut clip, which begins before
-    start_sec and ends after end_sec, by the frame numbers in its name. numbers: of its classes.
-    """
+    """A line of a list. name: of the clip. start_sec, end_sec: in its session, by its name. numbers: of its classes."""
 
     line: int
     name: str
     session: str
     start_sec: float
     end_sec: float
-    length_sec: float
     numbers: tuple[int, ...]
     split: str
 
@@ -108,9 +102,7 @@ def _listed_clip(line: int, text: str, split: str) -> ListedClip:
         raise ValueError(
             expected("classes", "the numbers of an action, a verb and one or more nouns", " ".join(numbers))
         )
-    length_sec = (last - first + 1) / _FPS
-    classes = tuple(map(int, numbers))
-    return ListedClip(line, name, match["session"], start / 1000, end / 1000, length_sec, classes, split)
+    return ListedClip(line, name, match["session"], start / 1000, end / 1000, tuple(map(int, numbers)), split)
 
 
 def _is_number(text: str) -> bool:

@@ -64,6 +64,7 @@ def _source(request: OpenRequest, kind: EgteaKind) -> Source:
         skip_missing=True,
         classes=tuple((names or {}).values()),
         uid_of=stem,
+        one_clip_per_video=True,
     )
     remarks = _session_notes(clips, table, times) if videos.in_sessions else ()
     files = f"{' and '.join(lists)} list {source.files}"
@@ -104,7 +105,7 @@ def _rows(
             problems.add(clip.line, str(error))
             continue
         in_session = times.get(clip.prefix, (clip.start_sec, clip.end_sec))
-        window = in_session if videos.in_sessions else (-math.inf, clip.length_sec)
+        window = in_session if videos.in_sessions else (-math.inf, math.inf)
         yield ManifestRow(clip.line, videos.name_of(clip), *window, label, clip.split, uid=clip.name)
 
 

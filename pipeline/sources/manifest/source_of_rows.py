@@ -32,6 +32,7 @@ def source_of_rows(
     skip_missing: bool = False,
     classes: Sequence[str] = (),
     uid_of: Callable[[str], str] = path_uid,
+    one_clip_per_video: bool = False,
 ) -> Source:
     """The videos and clips of these rows, which are read once and not kept.
 
@@ -44,6 +45,7 @@ def source_of_rows(
         skip_missing: leave out rows about files that do not exist, with a note.
         classes: the class names that the rows may have, in the order of their labels; by default those that they have.
         uid_of: makes the uid of a video from its name; by default it stands for the path.
+        one_clip_per_video: do not cut rows without an end into windows.
 
     Raises InputError with all problems, or if no video of the table exists.
     """
@@ -76,6 +78,7 @@ def source_of_rows(
         named_by="table",
         splits_by_hash=not columns.split.num_filled,
         uids_from_paths=uid_of is path_uid,
+        one_clip_per_video=one_clip_per_video,
         no_classes_reason="" if classes else "no classes: the table has no labels",
     )
 

@@ -6,13 +6,14 @@ import pytest
 
 from embedonce.cache.store import open_reader
 from tests.commands.test_cli import call, fake_teacher  # noqa: F401 (a fixture: no CLIP model is loaded)
-from tests.support.egtea_miniature import CLIPS, CUT, NUM_FRAMES, PIZZA, READ, SALAD, TRANSFER, clip_file, write_lists
+from tests.support.egtea_miniature import CLIPS, CUT, PIZZA, READ, SALAD, TRANSFER, clip_file, write_lists
 from tests.support.labeled_frames import SAMPLED, labeled_clips, shown
 from tests.support.videos import write_video
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("forked_workers")]
 
 RATE = Fraction(24)
+NUM_FRAMES = (27, 31, 30)  # of the cut clips
 LABELS = {
     CUT: ("train", ("Cut tomato",), ("Cut",), ("tomato",)),
     TRANSFER: ("train", ("Transfer tomato, cutting board",), ("Transfer",), ("cutting board", "tomato")),
@@ -43,7 +44,7 @@ def test_cut_clips_have_the_labels_of_the_lists_on_all_their_frames(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_video(path, num_frames, rate=RATE)
     assert extracted(tmp_path / "data", tmp_path / "cache") == {
-        clip: expected(clip, clip, "0", str(num_frames / RATE))
+        f"{clip}:0": expected(clip, clip, "0", str(num_frames / RATE))
         for clip, num_frames in zip(CLIPS, NUM_FRAMES, strict=True)
     }
 
