@@ -16,6 +16,7 @@ from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.kinetics.video_source import KineticsSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
@@ -28,6 +29,7 @@ SOURCES: list[VideoSource] = [
     UcfSource(),
     EgteaSource(),
     AssemblySource(),
+    KineticsSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder
 ]

@@ -9,6 +9,7 @@ from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.kinetics.video_source import KineticsSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
@@ -22,6 +23,8 @@ from tests.support.egtea_miniature import CLIPS, clip_file
 from tests.support.egtea_miniature import write_lists as write_egtea_lists
 from tests.support.epic_miniature import write_tables
 from tests.support.folders import touch
+from tests.support.kinetics_miniature import FILES as KINETICS_FILES
+from tests.support.kinetics_miniature import write_tables as write_kinetics_tables
 from tests.support.ucf101_miniature import VIDEOS, write_lists
 
 
@@ -101,6 +104,16 @@ class TestAssemblySource(SourceConformance):
         write_assembly_tables(root / "fine-grained-annotations")
         touch(root, *(f"recordings/{name}" for name in ASSEMBLY_VIDEOS))
         return {"assembly101_labels": "verbs,nouns"}
+
+
+class TestKineticsSource(SourceConformance):
+    def make_source(self):
+        return KineticsSource()
+
+    def make_data(self, root):
+        write_kinetics_tables(root / "annotations")
+        touch(root, *KINETICS_FILES)
+        return {}
 
 
 @pytest.fixture(scope="module")
