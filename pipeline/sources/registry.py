@@ -14,6 +14,7 @@ from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, w
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
+from embedonce.pipeline.sources.file_lists.video_source import FileListSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.kinetics.video_source import KineticsSource
@@ -30,6 +31,7 @@ SOURCES: list[VideoSource] = [
     EgteaSource(),
     AssemblySource(),
     KineticsSource(),
+    FileListSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder
 ]

@@ -8,6 +8,7 @@ from embedonce.pipeline.sources.assembly101.video_source import AssemblySource
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
+from embedonce.pipeline.sources.file_lists.video_source import FileListSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.kinetics.video_source import KineticsSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
@@ -22,6 +23,8 @@ from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, na
 from tests.support.egtea_miniature import CLIPS, clip_file
 from tests.support.egtea_miniature import write_lists as write_egtea_lists
 from tests.support.epic_miniature import write_tables
+from tests.support.file_lists_miniature import VIDEOS as LISTED_VIDEOS
+from tests.support.file_lists_miniature import write_lists as write_file_lists
 from tests.support.folders import touch
 from tests.support.kinetics_miniature import FILES as KINETICS_FILES
 from tests.support.kinetics_miniature import write_tables as write_kinetics_tables
@@ -113,6 +116,16 @@ class TestKineticsSource(SourceConformance):
     def make_data(self, root):
         write_kinetics_tables(root / "annotations")
         touch(root, *KINETICS_FILES)
+        return {}
+
+
+class TestFileListSource(SourceConformance):
+    def make_source(self):
+        return FileListSource()
+
+    def make_data(self, root):
+        write_file_lists(root)
+        touch(root, *LISTED_VIDEOS)
         return {}
 
 
