@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def _source(request: OpenRequest, kind: EgteaKind) -> Source:
         classes=tuple((names or {}).values()),
         uid_of=stem,
         one_clip_per_video=True,
+        has_clip_splits=videos.in_sessions,
     )
     remarks = _session_notes(clips, table, times) if videos.in_sessions else ()
     files = f"{' and '.join(lists)} list {source.files}"
@@ -116,3 +118,9 @@ def _session_notes(clips: Sequence[ListedClip], table: Path | None, times: Times
     if unknown:
         count = f"{len(unknown)} ({some(unknown)})"
         yield f"clips that {TABLE} does not have, whose times are those of their names: {count}"
+    splits = defaultdict(set)
+    for clip in clips:
+        splits[clip.session].add(clip.split)
+    num_shared = sum(len(used) > 1 for used in splits.values())
+    if num_shared:
+        yield f"sessions with clips for both training and validation, by the lists: {num_shared} of {len(splits)}"

@@ -33,6 +33,7 @@ def source_of_rows(
     classes: Sequence[str] = (),
     uid_of: Callable[[str], str] = path_uid,
     one_clip_per_video: bool = False,
+    has_clip_splits: bool = False,
 ) -> Source:
     """The videos and clips of these rows, which are read once and not kept.
 
@@ -46,11 +47,12 @@ def source_of_rows(
         classes: the class names that the rows may have, in the order of their labels; by default those that they have.
         uid_of: makes the uid of a video from its name; by default it stands for the path.
         one_clip_per_video: do not cut rows without an end into windows.
+        has_clip_splits: the clips of a video may be in several splits, and every row has one.
 
     Raises InputError with all problems, or if no video of the table exists.
     """
     files = VideoFiles(root, looks_up_remote=needs_files, uid_of=uid_of)
-    columns = RowColumns(files, problems)
+    columns = RowColumns(files, problems, has_clip_splits)
     for row in rows:
         columns.add(row)
     files.finish()
@@ -117,7 +119,7 @@ def _videos(videos: list[NamedVideo]) -> tuple[Video, ...]:
 def _clips(rows: RowColumns, has_clips: Sequence[bool], classes: tuple[str, ...]) -> Iterable[Clip]:
     """The clips of these videos, in the order of the rows."""
     videos = rows.files.videos
-    splits = [_split(rows, index, video.uid) for index, video in enumerate(videos)]
+    split_of_video = [_split(rows, index, video.uid) for index, video in enumerate(videos)]
     labels = _label_sets(rows, classes)
     has_several = any(len(some) > 1 for some in labels)
     numbers = None if rows.uids else _numbers_in_window(rows)
@@ -127,7 +129,8 @@ def _clips(rows: RowColumns, has_clips: Sequence[bool], classes: tuple[str, ...]
             name = rows.uids[row] if numbers is None else _clip_id(uid, start, end, int(numbers[row]))
             single = UNLABELED if has_several else next(iter(labels[label]), UNLABELED)
             text, several = rows.texts[row] if rows.texts else "", labels[label] if has_several else None
-            yield Clip(name, uid, start, end, single, splits[index], text, several)
+            split = split_of_video[index] if rows.clip_splits is None else rows.clip_splits[row]
+            yield Clip(name, uid, start, end, single, split, text, several)
 
 
 def _label_sets(rows: RowColumns, classes: tuple[str, ...]) -> list[tuple[int, ...]]:

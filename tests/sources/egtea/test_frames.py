@@ -6,7 +6,18 @@ import pytest
 
 from embedonce.cache.store import open_reader
 from tests.commands.test_cli import call, fake_teacher  # noqa: F401 (a fixture: no CLIP model is loaded)
-from tests.support.egtea_miniature import CLIPS, CUT, PIZZA, READ, SALAD, TRANSFER, clip_file, write_lists
+from tests.support.egtea_miniature import (
+    CLIPS,
+    CUT,
+    PIZZA,
+    READ,
+    SALAD,
+    TEST,
+    TRAIN,
+    TRANSFER,
+    clip_file,
+    write_lists,
+)
 from tests.support.labeled_frames import SAMPLED, labeled_clips, shown
 from tests.support.videos import write_video
 
@@ -21,10 +32,10 @@ LABELS = {
 }
 
 
-def expected(clip: str, video: str, start: str, end: str) -> tuple:
-    split, *classes = LABELS[clip]
+def expected(clip: str, video: str, start: str, end: str, split: str = "") -> list[tuple]:
+    listed_split, *classes = LABELS[clip]
     frames = shown(RATE, start, end)
-    return [(video, split, names, frames) for names in classes]
+    return [(video, split or listed_split, names, frames) for names in classes]
 
 
 def extracted(root, cache) -> dict[str, list[tuple]]:
@@ -51,12 +62,14 @@ def test_cut_clips_have_the_labels_of_the_lists_on_all_their_frames(tmp_path):
 
 def test_clips_of_sessions_are_the_frames_of_their_milliseconds(tmp_path):
     write_lists(tmp_path / "data")
+    (tmp_path / "data" / TRAIN).write_text(f"{CUT} 1 2 2\n{READ} 2 1 3\n")
+    (tmp_path / "data" / TEST).write_text(f"{TRANSFER} 3 3 2 1\n")  # of the session of CUT
     for session in (SALAD, PIZZA):
         write_video(tmp_path / "data" / f"{session}.mp4", 60, rate=RATE)
     assert extracted(tmp_path / "data", tmp_path / "cache") == {
         CUT: expected(CUT, SALAD, "0.25", "1.1"),
-        TRANSFER: expected(TRANSFER, SALAD, "1.0", "2.04"),
-        READ: expected(READ, PIZZA, "0.5", "1.52"),
+        TRANSFER: expected(TRANSFER, SALAD, "1.0", "2.04", "val"),
+        READ: expected(READ, PIZZA, "0.5", "1.52", "train"),
     }
     assert open_reader(tmp_path / "cache").num_rows == len(shown(RATE, "0.25", "2.04")) + len(
         shown(RATE, "0.5", "1.52")

@@ -162,7 +162,7 @@ def test_everything_wrong_is_in_one_list(root):
     assert f"  {ACTIONS}, line 1: expected names and numbers of classes, got none" in problems_of(root)
 
 
-def test_a_wrong_table_of_times_and_a_session_in_two_splits(sessions):
+def test_a_wrong_table_of_times_is_refused(sessions):
     wrong = [TIMES[0].replace("; 250;", "; soon;"), TIMES[1].replace("; 2040;", "; 1000;"), TIMES[2]]
     (sessions / TABLE).write_text("\n".join((HEADER, *wrong, TIMES[2].replace("; 500;", "; 501;"))))
     assert problems_of(sessions)[1:] == [
@@ -170,9 +170,18 @@ def test_a_wrong_table_of_times_and_a_session_in_two_splits(sessions):
         "  action_labels.csv, line 2: starting time (ms): expected milliseconds, such as 66680, got 'soon'",
         f"  action_labels.csv, line 5: clip prefix (unique): '{PIZZA}-500-1520' has other times in another row",
     ]
-    write_lists(sessions)
+
+
+def test_clips_of_a_session_may_be_in_two_splits_as_in_the_lists(sessions):
+    (sessions / TRAIN).write_text(f"{CUT} 1 2 2\n{READ} 2 1 3\n")
     (sessions / TEST).write_text(f"{TRANSFER} 3 3 2 1\n")
-    assert f"'{SALAD}.mp4' is in 'val' here and in 'train' on train_split1.txt, line 1" in problems_of(sessions)[1]
+    source = actions_of(sessions)
+    assert [(clip.clip_id, clip.video_uid, clip.split) for clip in source.clips] == [
+        (CUT, SALAD, "train"),
+        (READ, PIZZA, "train"),
+        (TRANSFER, SALAD, "val"),
+    ]
+    assert "sessions with clips for both training and validation, by the lists: 1 of 2" in source.notes
 
 
 def test_class_names_become_phrases():
