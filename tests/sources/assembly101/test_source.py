@@ -6,6 +6,7 @@ import pytest
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.labeling.prompts.templates import class_prompts
+from embedonce.pipeline.naming.uids import recording_of
 from embedonce.pipeline.sources.registry import choose_source, open_sources
 from tests.support.assembly101_miniature import (
     ACTIONS,
@@ -85,6 +86,13 @@ def test_videos_may_be_in_other_folders_and_keep_their_uids(root, folder):
     after = actions_of(root)
     assert after.clips == before.clips and {v.uid for v in after.videos} == {v.uid for v in before.videos}
     assert all(video.path.is_file() for video in after.videos)
+
+
+def test_views_of_a_sequence_are_one_recording(root):
+    videos = actions_of(root).videos
+    assert len(videos) == 4 and len({recording_of(video.uid) for video in videos}) == 3
+    for other in ("cut_2FC1_2Emp4", "nusar-2021_x_2Fa_2Emp4", "cut_2Fnusar-2021_x"):
+        assert recording_of(other) == other
 
 
 def test_missing_views_are_counted_and_named(root):
