@@ -1,5 +1,6 @@
 """Finds lists of files, the names of their classes, and the videos that they name."""
 
+import os
 import re
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
@@ -56,8 +57,13 @@ def place_of(root: Path, name: str, split: str) -> str:
 
 
 def _matches(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [(path, match) for path in paths if (match := pattern.fullmatch(path.name)) and path.is_file()]
+    """The files in a folder with such names; none if it cannot be read, which whoever opens the folder reports."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    matches = [(folder / name, match) for name in names if (match := pattern.fullmatch(name))]
+    return sorted(((path, match) for path, match in matches if path.is_file()), key=lambda found: found[0])
 
 
 def _single(paths: list[Path], what: str) -> Path:

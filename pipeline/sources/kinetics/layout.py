@@ -3,13 +3,13 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
 from embedonce.pipeline.sources.folder.layouts import exact_split
 from embedonce.pipeline.sources.manifest.headers import columns_of
-from embedonce.pipeline.sources.manifest.video_folders import VideoFolders
+from embedonce.pipeline.sources.manifest.video_folders import VideoFolders, stem
 
 LABEL, YOUTUBE_ID, START, END, SPLIT = "label", "youtube_id", "time_start", "time_end", "split"
 _COLUMNS = frozenset((YOUTUBE_ID, START, END))
@@ -57,7 +57,7 @@ def file_stem(youtube_id: str, start_sec: int, end_sec: int) -> str:
 
 def uid_of(name: str) -> str:
     """The uid of the clip in a file, wherever the file is."""
-    return path_uid(PurePosixPath(name).stem)
+    return path_uid(stem(name))
 
 
 class ClipFiles:
