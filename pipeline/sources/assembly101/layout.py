@@ -6,6 +6,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
 from embedonce.pipeline.sources.manifest.headers import columns_of
 from embedonce.pipeline.sources.manifest.line_problems import expected
+from embedonce.pipeline.sources.manifest.video_folders import first_existing
 
 SPLIT_OF_TABLE = {"train.csv": "train", "validation.csv": "val", "test.csv": "test"}
 CLASSES = "actions.csv"
@@ -57,5 +58,5 @@ class VideoFiles:
             if len(parts) != 2 or ".." in parts or parts[0] == "/":
                 raise ValueError(expected(column, "a sequence and a view, such as nusar-2021_x/C10404_rgb.mp4", video))
             names = [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS]
-            self._name_of[video] = next((name for name in names if (self._root / name).is_file()), names[0])
+            self._name_of[video] = first_existing(self._root, names)
         return self._name_of[video]

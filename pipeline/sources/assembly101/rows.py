@@ -11,7 +11,8 @@ from embedonce.pipeline.sources.assembly101.layout import END, SPLIT_OF_TABLE, S
 from embedonce.pipeline.sources.epic.class_names import id_of
 from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.cell_values import is_count
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.table import Cells
 
@@ -75,10 +76,10 @@ class AssemblyRows:
         if split != row.split and sequence not in self._in_two_splits:
             self._in_two_splits.add(sequence)
             there = f"in {split!r} on {self._problems.place(line)}"
-            self._problems.add(row.line, f"split: the sequence {sequence!r} is in {row.split!r} here and {there}")
+            self._problems.add(row.line, f"split: the sequence {shown(sequence)} is in {row.split!r} here and {there}")
 
 
 def _seconds(column: str, text: str) -> float:
-    if not (text.isascii() and text.isdecimal()):
+    if not is_count(text):
         raise ValueError(expected(column, "the number of a frame", text))
     return int(text) / FPS

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.pipeline.sources.egtea.kinds import KINDS, EgteaKind
-from embedonce.pipeline.sources.manifest.cell_values import LABEL_SEPARATOR, class_of
-from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.cell_values import LABEL_SEPARATOR, class_of, is_count
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.list_lines import lines_of_list
 
 _FOLDERS = (".", "action_annotation", "annotations")  # of the lists
 _CLIP = re.compile(
-    r"(?P<session>[A-Za-z0-9][\w-]*)-(?P<start>\d+)-(?P<end>\d+)-F(?P<first>\d+)-F(?P<last>\d+)", re.ASCII
+    r"(?P<session>[A-Za-z0-9][\w-]{0,99})-(?P<start>\d{1,12})-(?P<end>\d{1,12})-F(?P<first>\d{1,12})-F(?P<last>\d{1,12})",
+    re.ASCII,
 )
 _A_CLIP = "the name of a clip, such as OP01-R01-PastaSalad-66680-68130-F001597-F001639"
 
@@ -60,10 +61,10 @@ def class_names(folder: Path, kind: EgteaKind, problems: ProblemsOfTables) -> di
         except ValueError as error:
             problems.add(line, str(error))
             continue
-        if not (_is_number(number) and name):
+        if not (is_count(number) and name):
             problems.add(line, expected(kind.word, "a name and a number, such as Cut tomato 12", text))
         elif int(number) in names or name in names.values():
-            problems.add(line, f"{kind.word}: {text!r} repeats a number or a name")
+            problems.add(line, f"{kind.word}: {shown(text)} repeats a number or a name")
         else:
             names[int(number)] = name
     if not names and not problems.count:
@@ -98,12 +99,8 @@ def _listed_clip(line: int, text: str, split: str) -> ListedClip:
     start, end, first, last = (int(match[name]) for name in ("start", "end", "first", "last"))
     if not (start < end and first <= last):
         raise ValueError(f"clip: expected an end after the start, got {start} to {end} ms, frames {first} to {last}")
-    if len(numbers) < 3 or not all(map(_is_number, numbers)):
+    if len(numbers) < 3 or not all(map(is_count, numbers)):
         raise ValueError(
             expected("classes", "the numbers of an action, a verb and one or more nouns", " ".join(numbers))
         )
     return ListedClip(line, name, match["session"], start / 1000, end / 1000, tuple(map(int, numbers)), split)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()

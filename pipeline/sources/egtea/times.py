@@ -5,12 +5,12 @@ from pathlib import Path
 
 from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 
 TABLE = "action_labels.csv"
 _FOLDERS = ("raw_annotations", ".")
 PREFIX, START, END = "clip prefix (unique)", "starting time (ms)", "ending time (ms)"
-_MILLISECONDS = re.compile(r"\d+(\.\d*)?", re.ASCII)
+_MILLISECONDS = re.compile(r"\d{1,12}(\.\d*)?", re.ASCII)
 
 
 def times_table(folder: Path) -> Path | None:
@@ -28,7 +28,7 @@ def times_in_table(path: Path, problems: ProblemsOfTables) -> dict[str, tuple[fl
             continue
         prefix = cells[PREFIX].strip()
         if times.setdefault(prefix, window) != window:
-            problems.add(line, f"{PREFIX}: {prefix!r} has other times in another row")
+            problems.add(line, f"{PREFIX}: {shown(prefix)} has other times in another row")
     return times
 
 

@@ -11,6 +11,7 @@ from embedonce.pipeline.sources.file_lists.lines import is_entry
 from embedonce.pipeline.sources.folder.layouts import exact_split
 from embedonce.pipeline.sources.manifest.table import TableError
 from embedonce.pipeline.sources.manifest.text_lines import text_lines
+from embedonce.pipeline.sources.manifest.video_folders import first_existing
 
 SPLITS = ("train", "val", "test")
 _FOLDERS = (".", "annotations", "lists")  # of the lists
@@ -49,11 +50,10 @@ def classes_file(folder: Path) -> Path | None:
 
 
 def place_of(root: Path, name: str, split: str) -> str:
-    """The path, from the data folder, of the video that a list names; as it is written if it does not exist."""
+    """The path, from the data folder, of the video that a list names; below that folder if it does not exist."""
     if is_url(name) or name.startswith("/"):
         return name
-    names = [(PurePosixPath(place.format(split=split)) / name).as_posix() for place in _PLACES]
-    return next((path for path in names if (root / path).is_file()), name)
+    return first_existing(root, [(PurePosixPath(place.format(split=split)) / name).as_posix() for place in _PLACES])
 
 
 def _matches(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:

@@ -5,7 +5,7 @@ import re
 from embedonce.pipeline.sources.folder.file_kinds import VIDEO, kind_of_name
 from embedonce.pipeline.sources.manifest.line_problems import expected
 
-_ENTRY = re.compile(r"(?P<video>.+?)(\s*,\s*|\s+)(?P<number>\d+)", re.ASCII)
+_ENTRY = re.compile(r"(?P<video>.+?)(\s*,\s*|\s+)(?P<number>\d{1,12})", re.ASCII)
 _AN_ENTRY = "the path of a video and the number of its class, such as archery/a.mp4 5"
 
 

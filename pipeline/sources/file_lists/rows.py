@@ -7,7 +7,7 @@ from pathlib import Path
 
 from embedonce.pipeline.sources.file_lists.layout import place_of
 from embedonce.pipeline.sources.file_lists.lines import parse_entry
-from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.list_lines import lines_of_list
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 
@@ -45,7 +45,7 @@ def rows(
         before = first.setdefault(posixpath.normpath(place), video)
         if before.number != video.number:
             there = f"of class {before.number} on {problems.place(before.line)}"
-            problems.add(video.line, f"class: {video.name!r} is of class {video.number} here and {there}")
+            problems.add(video.line, f"class: {shown(video.name)} is of class {video.number} here and {there}")
         elif names is not None and video.number not in names:
             problems.add(video.line, expected("class", f"the number of one of {len(names)} classes", str(video.number)))
         else:

@@ -1,5 +1,6 @@
 """Finds the tables and the cut clips of Kinetics-400, -600 and -700."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ class ClipFiles:
     def name_of(self, clip: str, split: str, label: str) -> str:
         """The path, from the data folder, of a clip's file; where it is expected if it does not exist."""
         if (split, label) not in self._places:
-            self._places[split, label] = [place for place in _places(split, label) if (self._root / place).is_dir()]
+            self._places[split, label] = [place for place in _places(split, label) if os.path.isdir(self._root / place)]
         return self._folders.find(clip, self._places[split, label]) or f"{split}/{label}/{clip}.mp4"
 
     def notes(self) -> list[str]:

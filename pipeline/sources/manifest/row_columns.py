@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embedonce.pipeline.sources.manifest.cell_values import LABEL_SEPARATOR
-from embedonce.pipeline.sources.manifest.line_problems import MAX_SHOWN, LineProblems
+from embedonce.pipeline.sources.manifest.line_problems import MAX_SHOWN, LineProblems, shown_path
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.video_files import VideoFiles, public_name
 
@@ -98,7 +98,7 @@ class RowColumns:
             return
         split, line = self.splits.setdefault(video, (row.split, row.line))
         if split != row.split and split and row.split:
-            here = f"{public_name(row.video)!r} is in {row.split!r} here"
+            here = f"{shown_path(public_name(row.video))!r} is in {row.split!r} here"
             there = f"in {split!r} on {self.problems.place(line)}"
             message = f"split: {here} and {there}; all clips of a video must be in one split"
             self.problems.add(row.line, message)

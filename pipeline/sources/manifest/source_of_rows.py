@@ -11,7 +11,7 @@ import numpy as np
 from embedonce.cache.errors import some
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
-from embedonce.pipeline.sources.manifest.line_problems import LineProblems
+from embedonce.pipeline.sources.manifest.line_problems import LineProblems, shown_path
 from embedonce.pipeline.sources.manifest.named_video import NamedVideo
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.row_checks import check_columns
@@ -103,7 +103,7 @@ def _report_files(
     for video in videos:
         is_allowed = video.is_missing and (skip_missing or id(video) not in missing)
         if video.wrong and not is_allowed:
-            problems.add(video.line, f"video: {video.name}: {video.wrong}")
+            problems.add(video.line, f"video: {shown_path(video.name)}: {video.wrong}")
 
 
 def _first_unreadable(videos: list[NamedVideo]) -> str:

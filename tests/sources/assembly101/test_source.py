@@ -149,6 +149,14 @@ def test_everything_wrong_is_in_one_list(root):
     ]
 
 
+def test_values_of_any_length_are_problems_in_short_messages(root):
+    long = "9" * 5000
+    rows = [segment(f"{ONE}/{FIXED}", long, long, 0, action_id=long), segment(f"{long}/{FIXED}", 1, 2, 0)]
+    write_tables(root / FINE, rows, [segment(f"{long}/{WORN}", 1, 2, 0)])
+    first, *lines = problems_of(root)
+    assert first.startswith("6 problems") and all(len(line) < 600 for line in lines)
+
+
 def test_wrong_tables_of_classes_and_columns_are_refused(root):
     write_actions(root / FINE, [segment("", 0, 1, 0, action_id="1"), segment("", 0, 1, 0, action_id="9")])
     assert problems_of(root)[1:] == [

@@ -162,6 +162,16 @@ def test_everything_wrong_is_in_one_list(root):
     assert f"  {ACTIONS}, line 1: expected names and numbers of classes, got none" in problems_of(root)
 
 
+def test_values_of_any_length_are_problems_in_short_messages(root):
+    folder, long = root / "action_annotation", "9" * 5000
+    (folder / TEST).write_text(
+        f"{READ} 2 1 {long}\n{long}\n{SALAD}-1-{long}-F1-F2 1 2 2\n{'a' * 300}-1-2-F1-F2 1 2 2\n"
+    )
+    (folder / ACTIONS).write_text(f"Cut tomato 1\nPeel {long}\nWash {long} 2\n")
+    first, *lines = problems_of(root)
+    assert first.startswith("7 problems") and all(len(line) < 600 for line in lines)
+
+
 def test_a_wrong_table_of_times_is_refused(sessions):
     wrong = [TIMES[0].replace("; 250;", "; soon;"), TIMES[1].replace("; 2040;", "; 1000;"), TIMES[2]]
     (sessions / TABLE).write_text("\n".join((HEADER, *wrong, TIMES[2].replace("; 500;", "; 501;"))))

@@ -141,6 +141,13 @@ def test_everything_wrong_is_in_one_list(root):
     assert "class 'abseiling' is already on line 1" in problems_of(root)[0]
 
 
+def test_values_of_any_length_are_problems_in_short_messages(root):
+    long = "9" * 5000
+    (root / TRAIN).write_text(f"{VIDEOS[0]} 0\n{VIDEOS[1]} {long}\n{long}.mp4 0\n{long}.mp4 1\n{long}\n")
+    first, *lines = problems_of(root)
+    assert first.startswith("4 problems") and all(len(line) < 600 for line in lines)
+
+
 @pytest.mark.integration
 @pytest.mark.usefixtures("forked_workers")
 def test_every_video_is_one_clip_of_its_class_and_split_with_all_frames(root, tmp_path_factory):

@@ -130,6 +130,18 @@ def test_everything_wrong_is_in_one_list(root):
     ]
 
 
+def test_values_of_any_length_are_problems_in_short_messages(root):
+    long = "9" * 5000
+    rows = [
+        f"{long},abcdefghijk,1,2,train,0",
+        f"abseiling,{long},1,2,train,0",
+        f"abseiling,abcdefghijk,1,{long},train,0",
+    ]
+    write_tables(root / "annotations", [*ROWS[TRAIN], *rows])
+    first, *lines = problems_of(root)
+    assert first.startswith("4 problems") and all(len(line) < 600 for line in lines)
+
+
 def test_a_table_without_labels_is_refused(root):
     (root / "annotations" / VAL).write_text((root / "annotations" / TEST).read_text())
     expected = "  val.csv, line 1: expected a column label, got youtube_id, time_start, time_end, split"

@@ -90,6 +90,15 @@ def test_everything_wrong_is_in_one_list(root):
     ]
 
 
+def test_values_of_any_length_are_problems_in_short_messages(root):
+    folder, long = root / "ucfTrainTestlist", "9" * 5000
+    (folder / "classInd.txt").write_text(f"1 YoYo\n2 ApplyEyeMakeup\n{long} Archery\n")
+    (folder / TRAIN).write_text(f"{VIDEOS[0]} 2\n{VIDEOS[1]} {long}\nYoYo/{long}.avi\n")
+    with pytest.raises(InputError) as caught:
+        opened(root)
+    assert all(len(line) < 600 for line in str(caught.value).splitlines()) and "3 problems in" in str(caught.value)
+
+
 @pytest.mark.integration
 @pytest.mark.usefixtures("forked_workers")
 def test_every_video_is_one_clip_of_its_class_and_split_with_all_frames(root, tmp_path):
