@@ -87,8 +87,9 @@ class Source:
     data define no splits, so that the split of a video follows from its uid. split_rules: (uid of a recording, its
     split, the rule that assigned it). uids_from_paths: uids are made from file paths, so that a moved file is
     recognized by its content. has_fixed_clips: the clips of a video do not change once they are in a label set.
-    no_classes_reason: why no classes were found, or "". withdrawn: paths of files that are left out because their
-    videos were removed from the cache for good.
+    one_clip_per_video: a clip without an end lasts to the end of its video, as data sets of short videos are evaluated;
+    otherwise it is cut into windows. no_classes_reason: why no classes were found, or "". withdrawn: paths of files
+    that are left out because their videos were removed from the cache for good.
     """
 
     root: DataFolder
@@ -105,6 +106,7 @@ class Source:
     split_rules: tuple[tuple[str, str, str], ...] = ()
     uids_from_paths: bool = True
     has_fixed_clips: bool = False
+    one_clip_per_video: bool = False
     no_classes_reason: str = ""
     withdrawn: tuple[str, ...] = ()
 

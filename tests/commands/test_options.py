@@ -117,6 +117,12 @@ TABLES = {
         None,  # an option of a plug-in
         "sources/hd_epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_narration",
     ),
+    "assembly101_labels": (
+        None,
+        "sources/assembly101/test_source.py::test_actions_verbs_and_nouns_label_the_same_clips",
+    ),
+    "egtea_labels": (None, "sources/egtea/test_source.py::test_actions_verbs_and_nouns_label_the_same_cut_clips"),
+    "egtea_split": (None, "sources/egtea/test_source.py::test_actions_verbs_and_nouns_label_the_same_cut_clips"),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "frames_rate": ("--frames-rate 29.97", "sources/frames/test_frames.py::test_every_image_is_a_frame_of_its_time"),
     "frames_layout": (

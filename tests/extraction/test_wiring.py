@@ -219,6 +219,8 @@ def test_windows_of_a_long_video_that_starts_late_are_equal(tmp_path):
     bounds = np.linspace(5.0, 30.0, 4)
     np.testing.assert_allclose([(clip.start_sec, clip.end_sec) for clip in clips], [*itertools.pairwise(bounds)])
     assert {(clip.label, clip.split, clip.video_uid) for clip in clips} == {(2, "val", "v")}
+    (one,) = ClipIndex(Source(tmp_path, "folder", (), (whole,), (), one_clip_per_video=True)).over([video])
+    assert (one.start_sec, one.end_sec) == (5.0, 30.0)
     known = Clip("c", "v", 7.0, 9.0, 1, "train")
     (clip,) = ClipIndex(Source(tmp_path, "folder", (), (known,), ())).over([video])
     assert clip == ClipLabel("c", "v", 7.0, 9.0, 1, "train")

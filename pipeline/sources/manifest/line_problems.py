@@ -8,6 +8,7 @@ from embedonce.pipeline.errors import InputError
 
 MAX_SHOWN = 20
 MAX_VALUE_LENGTH = 80
+MAX_PATH_LENGTH = 400
 MAX_LINES = 1 << 40  # of one of several tables
 
 
@@ -75,3 +76,9 @@ def shown(value: str) -> str:
         return "nothing"
     text = repr(value)
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 1]}…"
+
+
+def shown_path(path: str) -> str:
+    """A path as it is named in messages: without its middle if it is too long for one."""
+    half = MAX_PATH_LENGTH // 2
+    return path if len(path) <= MAX_PATH_LENGTH else f"{path[:half]}…{path[-half:]}"

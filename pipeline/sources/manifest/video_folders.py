@@ -1,7 +1,8 @@
 """Finds video files by the beginning of their names, in folders below a data folder. Opens no file."""
 
+import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from embedonce.cache.errors import some
@@ -12,6 +13,11 @@ from embedonce.pipeline.sources.folder.file_kinds import VIDEO, kind_of_name
 def stem(name: str) -> str:
     """The name of a file without its folder and its suffix."""
     return PurePosixPath(name).stem
+
+
+def first_existing(root: Path, names: Sequence[str]) -> str:
+    """The first of these paths, from the data folder, at which there is a file; the first one if there is none."""
+    return next((name for name in names if os.path.isfile(root / name)), names[0])
 
 
 class VideoFolders:

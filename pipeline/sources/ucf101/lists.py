@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from embedonce.pipeline.naming.uids import path_uid
-from embedonce.pipeline.sources.manifest.cell_values import class_of
-from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.cell_values import class_of, is_count
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.list_lines import lines_of_list
 from embedonce.pipeline.sources.manifest.row import ManifestRow
+from embedonce.pipeline.sources.manifest.video_folders import first_existing
 
 CLASSES = "classInd.txt"
 _LIST_FOLDERS = (".", "ucfTrainTestlist")
@@ -39,10 +40,10 @@ def class_numbers(folder: Path, problems: ProblemsOfTables) -> dict[str, int]:
         return numbers
     for line, text in lines_of_list(folder / CLASSES, problems):
         number, _, name = text.partition(" ")
-        if not (number.isascii() and number.isdecimal() and name.strip()):
+        if not (is_count(number) and name.strip()):
             problems.add(line, expected("class", "a number and a name, such as 1 ApplyEyeMakeup", text))
         elif name.strip() in numbers or int(number) in numbers.values():
-            problems.add(line, f"class: {text!r} repeats a number or a name")
+            problems.add(line, f"class: {shown(text)} repeats a number or a name")
         else:
             numbers[name.strip()] = int(number)
     return numbers
@@ -80,5 +81,4 @@ class UcfRows:
         return video, label
 
     def _file(self, video: str) -> str:
-        names = [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS]
-        return next((name for name in names if (self._root / name).is_file()), names[0])
+        return first_existing(self._root, [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS])

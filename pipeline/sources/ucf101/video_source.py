@@ -50,5 +50,6 @@ class UcfSource:
             skip_missing=True,
             classes=tuple(numbers) if request.needs_labels else (),
             uid_of=uid_of,
+            one_clip_per_video=True,
         )
         return {"": dataclasses.replace(source, files=f"{' and '.join(lists)} list {source.files}")}
