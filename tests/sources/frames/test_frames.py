@@ -98,9 +98,14 @@ def test_lost_damaged_and_odd_images_are_accounted_for(data, tmp_path, caplog):
     assert "29 ok, 2 corrupt, 0 redacted, 0 missing, 1 reshaped" in output
     kept = all_numbers(tmp_path / "cache")["train/cut/clip"]
     assert kept == [0 if number == 21 else number for number in shown(1) if number not in (6, 11, 16)]
-    log = caplog.text
-    assert "one image is missing, after frame_0000000005.jpg: nothing is displayed at that time" in log
-    reasons = {r.source: r.reason for r in open_reader(tmp_path / "cache").quarantined().values()}
+    assert "one image is missing, after frame_0000000005.jpg: nothing is displayed at that time" in caplog.text
+    reader = open_reader(tmp_path / "cache")
+    remarks = [text for r in reader.records.values() for text in r.provenance["remarks"].get("train_2Fcut_2Fclip", ())]
+    assert remarks[0].startswith("its frames change at 0.600 s from 160x64 to 64x64 (another upright shape")
+    assert remarks[-1].startswith(
+        "1 of its 15 requested images cannot be decoded, such as frame_0000000011.jpg: image f"
+    )
+    reasons = {record.source: record.reason for record in reader.quarantined().values()}
     assert reasons["val/cut/clip"].startswith("two of its images have the number 1 (frame_0000000001.jpg and frame_1")
     assert reasons["val/stir/clip"].startswith("none of its 40 images can be decoded (frame_0000000001.jpg: it is not")
 
