@@ -94,7 +94,7 @@ def test_a_prefix_chooses_the_frames(tmp_path):
     assert "are numbered like the frames of a video" in error_of(tmp_path)  # not taken for photos
     source = opened(tmp_path, frames_rate=25.0, frames_prefix="img_")
     assert [video.path.prefix for video in source.videos] == ["img_", "img_"]
-    assert [path.name for path in source.videos[0].path.frames().paths] == [f"img_0000{n}.jpg" for n in (1, 2, 3)]
+    assert source.videos[0].path.frames().names == tuple(f"img_0000{n}.jpg" for n in (1, 2, 3))
     assert any(note.startswith("12 images that are not named img_ and a number or") for note in source.notes)
     assert "no image named rgb_ and a number" in error_of(tmp_path, frames_rate=25.0, frames_prefix="rgb_")
 
