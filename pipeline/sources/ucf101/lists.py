@@ -1,5 +1,6 @@
 """The lists of UCF101: its videos (`Class/video.avi`, of trainlist01.txt with the number of the class), and classes."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -51,13 +52,22 @@ def class_numbers(folder: Path, problems: ProblemsOfTables) -> dict[str, int]:
 
 
 class UcfRows:
-    """The videos of both lists, each as one clip. numbers: those of the classes, by name; {} if they are not known."""
+    """The videos of both lists, each as one clip. numbers: those of the classes, by name; {} if they are not known.
+
+    are_frames: a video may also be a folder of frames of its name, without the suffix.
+    """
 
     def __init__(
-        self, root: Path, folder: Path, lists: Mapping[str, str], numbers: Mapping[str, int], problems: ProblemsOfTables
+        self,
+        root: Path,
+        folder: Path,
+        lists: Mapping[str, str],
+        numbers: Mapping[str, int],
+        problems: ProblemsOfTables,
+        are_frames: bool = False,
     ):
         self._root, self._folder, self._lists = root, folder, lists
-        self._numbers, self._problems = numbers, problems
+        self._numbers, self._problems, self._are_frames = numbers, problems, are_frames
 
     def __iter__(self) -> Iterator[ManifestRow]:
         for name, split in self._lists.items():
@@ -83,7 +93,13 @@ class UcfRows:
 
     def _file(self, video: str) -> str:
         names = [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS]
-        return next((name for name in names if (self._root / name).is_file()), names[0])
+        files = (name for name in names if (self._root / name).is_file())
+        folders = (stem for name in names if self._are_frames and (self._root / (stem := _stem(name))).is_dir())
+        return next(itertools.chain(files, folders), names[0])
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _lines(path: Path, problems: ProblemsOfTables) -> Iterator[tuple[int, str]]:

@@ -187,7 +187,7 @@ def test_a_table_names_folders_of_frames_images_and_times(data, tmp_path):
         ("stir", "train", [26, 28, 31, 33, 36, 38]),
         ("stir", "val", shown(301)),
     ]
-    assert "--frames-layout is not used with --manifest" in error_of(*arguments, "--frames-layout", "images")
+    assert "--frames-layout is for a folder of images" in error_of(*arguments, "--frames-layout", "images")
     call("relabel", *arguments[1:5], "--manifest", tmp_path / "clips.csv", "--teacher-head", "none", "--label-set", "b")
     assert open_reader(tmp_path / "cache").label_set("b").clips == labels.clips
 

@@ -151,8 +151,8 @@ def test_other_sources_name_the_option_and_are_not_taken_over(clips, tmp_path):
     assert "images are read with --frames-rate FPS (folders of frames) or --frames-layout images" in error_of(clips)
     touch(tmp_path / "videos", "cut/a.mp4", "cut/cover.jpg", "stir/b.mp4")
     assert choose_source(tmp_path / "videos").name == "folder"
-    with pytest.raises(InputError, match=r"--frames-rate is for a folder of images .*: leave the option out"):
-        touch(tmp_path / "ucf", "trainlist01.txt", "testlist01.txt")
-        choose_source(tmp_path / "ucf", SimpleNamespace(frames_rate=10.0))
+    with pytest.raises(InputError, match=r"--frames-rate is for a folder of images .*EPIC.*: leave the option out"):
+        touch(tmp_path / "epic", "EPIC_100_train.csv", "EPIC_100_validation.csv")
+        choose_source(tmp_path / "epic", SimpleNamespace(frames_rate=10.0))
     assert "there is no image in" in error_of(tmp_path / "videos" / "stir", frames_rate=10.0)
     assert "there is no folder" in error_of(tmp_path / "none", frames_rate=10.0)
