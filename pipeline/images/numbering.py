@@ -33,7 +33,8 @@ def has_prefix(name: str, prefix: str) -> bool:
     if not prefix:
         return True
     rest = _stem(name).removeprefix(prefix)
-    return name.startswith(prefix) and rest.isascii() and rest.isdecimal()
+    is_number = rest.isascii() and rest.isdecimal() and len(rest.lstrip("0")) <= MAX_DIGITS
+    return name.startswith(prefix) and is_number
 
 
 def looks_numbered(names: Collection[str]) -> bool:

@@ -72,6 +72,8 @@ class LabelingSettings(ManifestOptions, FramesOptions, AnnotationSettings):
             raise ValueError(f"{given[0]} needs a single kind of annotations, but --annotations names {num_kinds}")
         if self.skip_missing and self.manifest is None:
             raise ValueError("--skip-missing requires --manifest")
+        if self.frames_prefix is not None and self.frames_rate is None:
+            raise ValueError("--frames-prefix requires --frames-rate")
         if self.classes and self.class_names:
             raise ValueError(
                 "--classes (other classes) and --class-names (new names for the classes of the data) exclude each "

@@ -17,7 +17,8 @@ class FrameFolderOptions:
         help="Frames per second of folders of numbered images: each folder is a video.", group=DATA, range=ranges.FPS
     )
     frames_prefix: str | None = setting(
-        help="Beginning of the names of frames, before the number, such as img_: other images are left out.",
+        help="With --frames-rate: what precedes the number in the names of frames, such as img_; other images are left "
+        "out.",
         group=DATA,
         default_text="all images",
     )
