@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 class JoinedFiles(io.RawIOBase):
-    """The bytes of `head` and of these files. sizes: of the files in bytes, as they were listed.
+    """The bytes of `head` and of the files of these names. sizes: of the files in bytes, as they were listed.
 
     Reading raises OSError if a file is gone, is not a regular file, or is shorter than it was.
     """
 
-    def __init__(self, head: bytes, paths: Sequence[Path], sizes: Sequence[int]):
-        self._head, self._paths = head, paths
+    def __init__(self, head: bytes, folder: Path, names: Sequence[str], sizes: Sequence[int]):
+        self._head, self._folder, self._names = head, folder, names
         self._ends = list(itertools.accumulate(sizes, initial=len(head)))  # of the head and of each file
         self._position = 0
         self._number = -1  # of the file that was read last,
@@ -43,7 +43,7 @@ class JoinedFiles(io.RawIOBase):
         file.seek(self._position - start)
         data = file.read(min(len(buffer), self._ends[number] - self._position))
         if not data:
-            raise OSError(errno.EIO, "is shorter than it was", str(self._paths[number - 1]))
+            raise OSError(errno.EIO, "is shorter than it was", str(self._folder / self._names[number - 1]))
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -56,7 +56,7 @@ class JoinedFiles(io.RawIOBase):
         """File number, counted from 1; the head is number 0."""
         if number != self._number:
             self._file.close()
-            self._file = open_regular(self._paths[number - 1]) if number else io.BytesIO(self._head)
+            self._file = open_regular(self._folder / self._names[number - 1]) if number else io.BytesIO(self._head)
             self._number = number
         return self._file
 

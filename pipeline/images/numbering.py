@@ -1,10 +1,10 @@
 """Which frame of a video each image of a folder is, by the number at the end of its name. Works on names only."""
 
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import PurePosixPath
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # of the images that can be read
 MAX_DIGITS = 12  # of a number, without leading zeros: longer ones are dates or hashes
@@ -22,7 +22,7 @@ def is_image(name: str) -> bool:
 
 def split_name(name: str) -> tuple[str, int] | None:
     """(what precedes the number at the end of an image's name, the number); None without one."""
-    match = _NUMBERED.fullmatch(PurePosixPath(name).stem)
+    match = _NUMBERED.fullmatch(_stem(name))
     if match is None or len(match[2]) > MAX_DIGITS:
         return None
     return match[1], int(match[2])
@@ -30,8 +30,11 @@ def split_name(name: str) -> tuple[str, int] | None:
 
 def has_prefix(name: str, prefix: str) -> bool:
     """Whether an image's name is this prefix and a number; any image if the prefix is empty."""
-    rest = PurePosixPath(name).stem.removeprefix(prefix)
-    return not prefix or (name.startswith(prefix) and rest.isascii() and rest.isdecimal())
+    if not prefix:
+        return True
+    rest = _stem(name).removeprefix(prefix)
+    is_number = rest.isascii() and rest.isdecimal() and len(rest.lstrip("0")) <= MAX_DIGITS
+    return name.startswith(prefix) and is_number
 
 
 def looks_numbered(names: Collection[str]) -> bool:
@@ -50,22 +53,34 @@ def numbered(names: Sequence[str], prefix: str = "") -> list[tuple[int, str]]:
     if not names:
         named = f"named {prefix} and a number (--frames-prefix)"
         raise NumberingError(f"it has no image {named if prefix else 'that can be read'} ({' '.join(SUFFIXES)})")
-    pairs = sorted((_number(name, prefix, names[0]), name) for name in names)
+    numbers = _after_prefix(names, prefix) if prefix else _at_the_end(names)
+    pairs = sorted(zip(numbers, names, strict=True))
     for (number, name), (other, other_name) in itertools.pairwise(pairs):
         if number == other:
             raise NumberingError(f"two of its images have the number {number} ({name} and {other_name}): remove one")
     return pairs
 
 
-def _number(name: str, prefix: str, first_name: str) -> int:
-    if prefix:
-        return int(PurePosixPath(name).stem.removeprefix(prefix))
-    own, first = split_name(name), split_name(first_name)
-    if own is None:
-        raise NumberingError(f"the name of its image {name} does not end in the number of a frame")
-    if first is not None and own[0] != first[0]:
-        raise NumberingError(
-            f"its images have several names with numbers ({first_name} and {name}): choose one of them, such as "
-            f"--frames-prefix {first[0]}"
-        )
-    return own[1]
+def _after_prefix(names: Sequence[str], prefix: str) -> list[int]:
+    return [int(_stem(name).removeprefix(prefix)) for name in names]
+
+
+def _at_the_end(names: Sequence[str]) -> list[int]:
+    """The number at the end of each name. NumberingError if there is none, or if other parts of the names differ."""
+    numbers, prefix = [], None
+    for name in names:
+        parts = split_name(name)
+        if parts is None:
+            raise NumberingError(f"the name of its image {name} does not end in the number of a frame")
+        prefix = parts[0] if prefix is None else prefix
+        if parts[0] != prefix:
+            raise NumberingError(
+                f"its images have several names with numbers ({names[0]} and {name}): choose one of them, such as "
+                f"--frames-prefix {prefix}"
+            )
+        numbers.append(parts[1])
+    return numbers
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]

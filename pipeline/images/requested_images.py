@@ -36,7 +36,7 @@ class RequestedImages:
             if position == len(frames.pts) or frames.pts[position] != self._requested[i]:
                 continue  # it was removed since it was planned
             try:
-                rgb, self.orientation, _ = decode_image(frames.paths[position])
+                rgb, self.orientation, _ = decode_image(frames.path(position))
             except ImageError as error:
                 self.complaint = self.complaint or str(error)
             else:

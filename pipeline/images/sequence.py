@@ -32,12 +32,17 @@ class Frames:
     """The images of a video in the order of their numbers.
 
     pts: (n,) int64, increasing: ticks at which they are displayed, by their numbers; number 1, or 0 if there is one, is
-    displayed at 0. first_number: of the first image. paths: of the n files.
+    displayed at 0. first_number: of the first image. names: of the n files in the folder.
     """
 
     pts: np.ndarray
     first_number: int
-    paths: tuple[Path, ...]
+    folder: Path
+    names: tuple[str, ...]
+
+    def path(self, i: int) -> Path:
+        """Of image i."""
+        return self.folder / self.names[i]
 
 
 @dataclass(frozen=True)
@@ -72,18 +77,20 @@ class ImageSequence:
         """The images, by name. OSError if the folder, or the image, cannot be read."""
         if self.rate is None:
             return [_image_file("", self.path.stat())]
-        with os.scandir(self.path) as entries:
-            named = [entry for entry in entries if is_image(entry.name) and has_prefix(entry.name, self.prefix)]
-            found = [_image_file(entry.name, entry.stat()) for entry in named if entry.is_file()]
-        return sorted(found, key=lambda file: file.name)
+        return [_image_file(entry.name, entry.stat()) for entry in self._entries()]
 
     def frames(self) -> Frames:
         """The images by number. OSError as files(); NumberingError if they are not the frames of one video."""
         if self.rate is None:
-            return Frames(np.zeros(1, np.int64), 0, (self.path,))
-        pairs = numbered([file.name for file in self.files()], self.prefix)
+            return Frames(np.zeros(1, np.int64), 0, self.path.parent, (self.path.name,))
+        pairs = numbered([entry.name for entry in self._entries()], self.prefix)
         numbers, first = np.array([number for number, _ in pairs], np.int64), pairs[0][0]
-        return Frames(numbers - min(1, first), first, tuple(self.path / name for _, name in pairs))
+        return Frames(numbers - min(1, first), first, self.path, tuple(name for _, name in pairs))
+
+    def _entries(self) -> list[os.DirEntry]:
+        with os.scandir(self.path) as entries:
+            named = [entry for entry in entries if is_image(entry.name) and has_prefix(entry.name, self.prefix)]
+            return sorted((entry for entry in named if entry.is_file()), key=lambda entry: entry.name)
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
         """All images as one file, after a digest of their names, sizes and frame rate, so that its content stands for
@@ -93,8 +100,8 @@ class ImageSequence:
         files = self.files()
         lines = [f"{self.rate}\n", *(f"{file.num_bytes} {file.name}\n" for file in files)]
         digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).digest()
-        paths = [self.path / file.name for file in files]
-        return io.BufferedReader(JoinedFiles(digest, paths, [file.num_bytes for file in files]), BUFFER_BYTES)
+        names, sizes = [file.name for file in files], [file.num_bytes for file in files]
+        return io.BufferedReader(JoinedFiles(digest, self.path, names, sizes), BUFFER_BYTES)
 
     def stat(self) -> os.stat_result:
         """As of one file: the sum of the sizes, and the last modification. OSError as files()."""

@@ -1,5 +1,6 @@
 """The timeline of a folder of images or of one image: when each is displayed, and which times have none."""
 
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,7 +47,7 @@ def read_image_timeline(sequence: ImageSequence) -> Generator[None, None, Timeli
     shown_sec = float((pts[-1] - pts[0]) * time_base)
     if shown_sec > MAX_SECONDS:
         raise VideoError(
-            f"the numbers of its images, {frames.paths[0].name} to {frames.paths[-1].name}, span "
+            f"the numbers of its images, {frames.names[0]} to {frames.names[-1]}, span "
             f"{shown_sec / 3600:.0f} hours at {float(sequence.rate or 0):g} images per second, more than "
             f"{MAX_SECONDS / 3600:.0f}"
         )
@@ -83,9 +84,9 @@ def holes_of(pts: np.ndarray, step: int) -> np.ndarray:
 
 def _first_decodable(frames: Frames) -> Generator[None, None, _First]:
     clock, complaint = HeartbeatClock(), ""
-    for path in frames.paths:
+    for i in range(len(frames.names)):
         try:
-            rgb, orientation, kind = decode_image(path)
+            rgb, orientation, kind = decode_image(frames.path(i))
         except ImageError as error:
             if error.is_temporary:
                 raise TemporaryError(f"it cannot be read now ({error}); run the same command again") from error
@@ -94,23 +95,23 @@ def _first_decodable(frames: Frames) -> Generator[None, None, _First]:
             return _First((rgb.shape[0], rgb.shape[1]), orientation, kind, complaint)
         if clock.is_due():
             yield None
-    if len(frames.paths) == 1:
+    if len(frames.names) == 1:
         raise VideoError(f"it cannot be decoded ({complaint})")
-    raise VideoError(f"none of its {len(frames.paths)} images can be decoded ({complaint})")
+    raise VideoError(f"none of its {len(frames.names)} images can be decoded ({complaint})")
 
 
 def _notes(frames: Frames, step: int, holes: np.ndarray, time_base: Fraction, complaint: str):
-    pts, paths = frames.pts, frames.paths
-    suffixes = sorted({path.suffix.lower() for path in paths})
+    pts, names = frames.pts, frames.names
+    suffixes = sorted({os.path.splitext(name)[1].lower() for name in names})
     if len(suffixes) > 1:
         yield f"its images have several formats ({', '.join(suffixes)})"
     if frames.first_number > 1:
-        yield f"its first image is {paths[0].name}, which is displayed at {float(pts[0] * time_base):.2f} s"
+        yield f"its first image is {names[0]}, which is displayed at {float(pts[0] * time_base):.2f} s"
     if step > 1:
         yield f"only every {step}th number has an image: each is displayed until the next one"
     if len(holes):
         count = int((holes[:, 1] - holes[:, 0]).sum()) // step
-        after = paths[int(np.searchsorted(pts, holes[0, 0])) - 1].name
+        after = names[int(np.searchsorted(pts, holes[0, 0])) - 1]
         missing = "one image is missing," if count == 1 else f"{count} images are missing, the first"
         yield f"{missing} after {after}: nothing is displayed at that time"
     if complaint:

@@ -56,13 +56,15 @@ def register(source: VideoSource) -> None:
 
 
 def plugin_options() -> tuple[Option, ...]:
-    """The options of the registered sources that are not fields of the commands' settings."""
-    return tuple(
-        option
-        for source in SOURCES
-        if type(source) not in _BUILT_IN
-        for option in declared_options(source.options_type)
-    )
+    """The options of the registered sources that are not fields of the commands' settings.
+
+    A source may have options of those that are built in as well, such as --frames-rate.
+    """
+    declared: dict[bool, list[Option]] = {True: [], False: []}
+    for source in SOURCES:
+        declared[type(source) in _BUILT_IN] += declared_options(source.options_type)
+    fields = {option.name for option in declared[True]}
+    return tuple(option for option in declared[False] if option.name not in fields)
 
 
 def options_of(source: VideoSource, settings: object) -> Any:

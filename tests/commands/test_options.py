@@ -129,7 +129,7 @@ TABLES = {
         "--frames-layout images",
         IMAGES + "test_numbered_images_may_stand_for_themselves",
     ),
-    "frames_prefix": ("--frames-prefix img_", IMAGES + "test_a_prefix_chooses_the_frames"),
+    "frames_prefix": ("--frames-rate 5 --frames-prefix img_", IMAGES + "test_a_prefix_chooses_the_frames"),
     "skip_missing": (
         None,  # it requires --manifest
         "sources/manifest/test_source.py::test_missing_videos_are_left_out_on_demand_and_those_of_the_cache_keep_their_clips",

@@ -200,6 +200,12 @@ def test_folders_of_frames_are_cut_as_other_videos_are(run, cut_short, tasks, tm
     check_same(run(source, "pieces", workers=4, fps=30.0), whole)
     assert sorted((task.piece, task.pieces) for task in tasks) == [(0, 3), (1, 3), (2, 3)]
     assert sum(len(task.pts) for task in tasks) == len(whole["rows"]) == 59
+    with pytest.raises(KeyboardInterrupt):
+        run(source, "resumed", fps=30.0, teacher=Interrupting(16))
+    assert 0 < len(content(tmp_path / "resumed")) < 59
+    tasks.clear()
+    check_same(run(source, "resumed", workers=4, fps=30.0), whole)
+    assert any(task.pieces > 1 for task in tasks), "what is left is planned and cut"
 
 
 @pytest.mark.slow

@@ -62,6 +62,7 @@ def test_what_is_no_video_is_said_in_one_sentence(names, problem):
 def test_a_prefix_may_end_in_a_digit():
     assert has_prefix("cam2_1.jpg", "cam2_") and has_prefix("v20001.jpg", "v2") and has_prefix("any.jpg", "")
     assert not has_prefix("cam2_1.jpg", "cam") and not has_prefix("img_.jpg", "img_")
+    assert has_prefix(f"img_{'0' * 30}1.jpg", "img_") and not has_prefix(f"img_{'1' * 30}.jpg", "img_")
     assert numbered(["v20001.jpg", "v20000.jpg"], "v2") == [(0, "v20000.jpg"), (1, "v20001.jpg")]
     with pytest.raises(NumberingError, match="no image named v2 and a number"):
         numbered([], "v2")

@@ -33,7 +33,7 @@ def folder(tmp_path):
 def test_frames_are_placed_by_their_numbers(folder):
     frames = ImageSequence(folder, Fraction(25)).frames()
     assert frames.pts.tolist() == [0, 8, 9] and frames.first_number == 1
-    assert [path.name for path in frames.paths] == ["img_1.jpg", "img_9.jpg", "img_10.jpg"]
+    assert frames.names == ("img_1.jpg", "img_9.jpg", "img_10.jpg") and frames.path(2) == folder / "img_10.jpg"
     (folder / "img_0.jpg").write_bytes(b"0")
     assert ImageSequence(folder, Fraction(25)).frames().pts.tolist() == [0, 1, 9, 10]
     (folder / "img_10.png").write_bytes(b"1")
@@ -105,4 +105,4 @@ def test_one_image_is_known_by_its_bytes_alone(folder):
     before = fingerprint(image)
     moved = ImageSequence(image.path.rename(folder / "photo.jpg"))
     assert fingerprint(moved) == before and moved.stat().st_size == 9
-    assert moved.frames().paths == (folder / "photo.jpg",) and moved.frames().pts.tolist() == [0]
+    assert moved.frames().path(0) == folder / "photo.jpg" and moved.frames().pts.tolist() == [0]

@@ -15,38 +15,30 @@ SINGLE = "--frames-layout images if each image stands for itself"
 def choose_layout(folders: list[ImageFolder], options: FramesOptions) -> str:
     """One of FRAMES_LAYOUTS. InputError if the options exclude each other, or if the folders may be either."""
     layout, rate = options.frames_layout, options.frames_rate
+    if layout == IMAGES and rate is not None:
+        raise InputError(
+            f"--frames-rate is for folders of frames, and with --frames-layout {IMAGES} there are none: leave one of "
+            "them out"
+        )
     if layout == IMAGES:
-        _check_no_frames_options(options)
         return IMAGES
     if layout == SEQUENCES or rate is not None:
         if rate is None:
             raise InputError(f"--frames-layout {SEQUENCES} needs --frames-rate FPS: {NO_TIME}")
         _check_any_fits(folders)
         return SEQUENCES
-    like_frames = next((folder for folder in folders if folder.is_numbered and folder.num_images > 1), None)
-    if like_frames is not None or options.frames_prefix is not None:
-        example = like_frames or folders[0]
+    example = next((folder for folder in folders if folder.is_numbered and folder.num_images > 1), None)
+    if example is not None:
         raise InputError(
-            f"the images in {place_of(example)} are numbered like the frames of a video ({readable(example.first)} to "
-            f"{readable(example.last)}), and {NO_TIME}: give --frames-rate FPS if each such folder is a video, or "
+            f"the images in {_place_of(example)} are numbered like the frames of a video ({readable(example.first)} "
+            f"to {readable(example.last)}), and {NO_TIME}: give --frames-rate FPS if each such folder is a video, or "
             f"{SINGLE}"
         )
     return IMAGES
 
 
-def place_of(folder: ImageFolder) -> str:
-    """The folder's name, for a message."""
+def _place_of(folder: ImageFolder) -> str:
     return readable(folder.name) or "the data folder"
-
-
-def _check_no_frames_options(options: FramesOptions) -> None:
-    given = {"--frames-rate": options.frames_rate, "--frames-prefix": options.frames_prefix}
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(
-                f"{name} is for folders of frames, and with --frames-layout {IMAGES} there are none: leave one of "
-                "them out"
-            )
 
 
 def _check_any_fits(folders: list[ImageFolder]) -> None:
@@ -54,6 +46,6 @@ def _check_any_fits(folders: list[ImageFolder]) -> None:
         first = folders[0]
         count = f"none of {len(folders)} folders has" if len(folders) > 1 else "there is no folder that has"
         raise InputError(
-            f"{count} the frames of one video; {place_of(first)}: {first.problem}; or leave --frames-rate out and give "
-            f"{SINGLE}"
+            f"{count} the frames of one video; {_place_of(first)}: {first.problem}; or leave --frames-rate out and "
+            f"give {SINGLE}"
         )

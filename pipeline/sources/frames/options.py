@@ -10,22 +10,29 @@ SEQUENCES, IMAGES = FRAMES_LAYOUTS = ("sequences", "images")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FramesOptions:
-    """How images are read. frames_layout: one of FRAMES_LAYOUTS; None: inferred."""
+class FrameFolderOptions:
+    """How folders of frames are read, wherever a video may be such a folder."""
 
     frames_rate: float | None = setting(
         help="Frames per second of folders of numbered images: each folder is a video.", group=DATA, range=ranges.FPS
     )
+    frames_prefix: str | None = setting(
+        help="With --frames-rate: what precedes the number in the names of frames, such as img_; other images are left "
+        "out.",
+        group=DATA,
+        default_text="all images",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramesOptions(FrameFolderOptions):
+    """What images are. frames_layout: one of FRAMES_LAYOUTS; None: inferred."""
+
     frames_layout: str | None = setting(
         help="What the images in a folder are: the frames of one video (sequences), or videos of one frame (images).",
         group=DATA,
         choices=FRAMES_LAYOUTS,
         default_text="inferred; ambiguous folders are refused",
-    )
-    frames_prefix: str | None = setting(
-        help="Beginning of the names of frames, before the number, such as img_: other images are left out.",
-        group=DATA,
-        default_text="all images",
     )
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from embedonce.pipeline.images.numbering import is_image
 from embedonce.pipeline.images.sequence import ImageSequence, rate_of
-from embedonce.pipeline.sources.frames.options import FramesOptions
+from embedonce.pipeline.sources.frames.options import FrameFolderOptions
 from embedonce.pipeline.sources.source import VideoPath
 
 NO_FILE = "there is no such file"
@@ -55,7 +55,7 @@ class NamedVideo:
         return self.name.startswith(("../", "/"))
 
 
-def local_video(root: Path, name: str, line: int, frames: FramesOptions) -> tuple[Hashable, NamedVideo]:
+def local_video(root: Path, name: str, line: int, frames: FrameFolderOptions) -> tuple[Hashable, NamedVideo]:
     """(a key that is equal for all names of one file, the file). ValueError if no file can have this name.
 
     The file may also be a folder of frames, which these options are about, or an image.

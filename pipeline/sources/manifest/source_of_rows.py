@@ -11,7 +11,7 @@ import numpy as np
 from embedonce.cache.errors import some
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
-from embedonce.pipeline.sources.frames.options import FramesOptions
+from embedonce.pipeline.sources.frames.options import FrameFolderOptions
 from embedonce.pipeline.sources.manifest.line_problems import LineProblems, shown_path
 from embedonce.pipeline.sources.manifest.named_video import NamedVideo
 from embedonce.pipeline.sources.manifest.row import ManifestRow
@@ -33,7 +33,7 @@ def source_of_rows(
     skip_missing: bool = False,
     classes: Sequence[str] = (),
     uid_of: Callable[[str], str] = path_uid,
-    frames: FramesOptions = NO_FRAMES,
+    frames: FrameFolderOptions = NO_FRAMES,
     one_clip_per_video: bool = False,
     has_clip_splits: bool = False,
 ) -> Source:

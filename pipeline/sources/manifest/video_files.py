@@ -14,11 +14,11 @@ from embedonce.pipeline.remote_files.addresses import check_url, shown
 from embedonce.pipeline.remote_files.failures import RemoteError
 from embedonce.pipeline.remote_files.remote_file import RemoteFile
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder, files_at
-from embedonce.pipeline.sources.frames.options import FramesOptions
+from embedonce.pipeline.sources.frames.options import FrameFolderOptions
 from embedonce.pipeline.sources.manifest.named_video import NO_FILE, NamedVideo, is_direct, local_video
 from embedonce.pipeline.sources.source import DataFolder
 
-NO_FRAMES = FramesOptions()
+NO_FRAMES = FrameFolderOptions()
 
 
 class VideoFiles:
@@ -33,7 +33,7 @@ class VideoFiles:
         root: DataFolder,
         looks_up_remote: bool = True,
         uid_of: Callable[[str], str] = path_uid,
-        frames: FramesOptions = NO_FRAMES,
+        frames: FrameFolderOptions = NO_FRAMES,
     ):
         self._root, self._looks_up_remote, self._uid_of, self._frames = root, looks_up_remote, uid_of, frames
         self._index_of_name: dict[str, int] = {}

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.manifest.manifest_rows import ManifestRows
 from embedonce.pipeline.sources.manifest.options import ManifestOptions
 from embedonce.pipeline.sources.manifest.source_of_rows import source_of_rows
@@ -27,10 +26,6 @@ class ManifestSource:
     def open(self, request: OpenRequest) -> Mapping[str, Source]:
         options: ManifestOptions = request.options
         assert options.manifest is not None
-        if options.frames_layout is not None:
-            raise InputError(
-                "--frames-layout is not used with --manifest, whose rows name folders or images: leave it out"
-            )
         rows = ManifestRows(options.manifest, request.needs_labels)
         source = source_of_rows(
             rows,

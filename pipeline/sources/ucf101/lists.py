@@ -1,5 +1,6 @@
 """The lists of UCF101: its videos (`Class/video.avi`, of trainlist01.txt with the number of the class), and classes."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -8,7 +9,6 @@ from embedonce.pipeline.sources.manifest.cell_values import class_of, is_count
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.list_lines import lines_of_list
 from embedonce.pipeline.sources.manifest.row import ManifestRow
-from embedonce.pipeline.sources.manifest.video_folders import first_existing
 
 CLASSES = "classInd.txt"
 _LIST_FOLDERS = (".", "ucfTrainTestlist")
@@ -50,13 +50,22 @@ def class_numbers(folder: Path, problems: ProblemsOfTables) -> dict[str, int]:
 
 
 class UcfRows:
-    """The videos of both lists, each as one clip. numbers: those of the classes, by name; {} if they are not known."""
+    """The videos of both lists, each as one clip. numbers: those of the classes, by name; {} if they are not known.
+
+    are_frames: a video may also be a folder of frames of its name, without the suffix.
+    """
 
     def __init__(
-        self, root: Path, folder: Path, lists: Mapping[str, str], numbers: Mapping[str, int], problems: ProblemsOfTables
+        self,
+        root: Path,
+        folder: Path,
+        lists: Mapping[str, str],
+        numbers: Mapping[str, int],
+        problems: ProblemsOfTables,
+        are_frames: bool = False,
     ):
         self._root, self._folder, self._lists = root, folder, lists
-        self._numbers, self._problems = numbers, problems
+        self._numbers, self._problems, self._are_frames = numbers, problems, are_frames
 
     def __iter__(self) -> Iterator[ManifestRow]:
         for name, split in self._lists.items():
@@ -81,4 +90,11 @@ class UcfRows:
         return video, label
 
     def _file(self, video: str) -> str:
-        return first_existing(self._root, [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS])
+        names = [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS]
+        files = (name for name in names if (self._root / name).is_file())
+        folders = (stem for name in names if self._are_frames and (self._root / (stem := _stem(name))).is_dir())
+        return next(itertools.chain(files, folders), names[0])
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()

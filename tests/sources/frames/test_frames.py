@@ -1,6 +1,7 @@
 """Folders of frames from end to end: numbers shown in the images verify which of them is at which time."""
 
 import io
+import itertools
 import json
 import math
 
@@ -98,9 +99,14 @@ def test_lost_damaged_and_odd_images_are_accounted_for(data, tmp_path, caplog):
     assert "29 ok, 2 corrupt, 0 redacted, 0 missing, 1 reshaped" in output
     kept = all_numbers(tmp_path / "cache")["train/cut/clip"]
     assert kept == [0 if number == 21 else number for number in shown(1) if number not in (6, 11, 16)]
-    log = caplog.text
-    assert "one image is missing, after frame_0000000005.jpg: nothing is displayed at that time" in log
-    reasons = {r.source: r.reason for r in open_reader(tmp_path / "cache").quarantined().values()}
+    assert "one image is missing, after frame_0000000005.jpg: nothing is displayed at that time" in caplog.text
+    reader = open_reader(tmp_path / "cache")
+    remarks = [text for r in reader.records.values() for text in r.provenance["remarks"].get("train_2Fcut_2Fclip", ())]
+    assert remarks[0].startswith("its frames change at 0.600 s from 160x64 to 64x64 (another upright shape")
+    assert remarks[-1].startswith(
+        "1 of its 15 requested images cannot be decoded, such as frame_0000000011.jpg: image f"
+    )
+    reasons = {record.source: record.reason for record in reader.quarantined().values()}
     assert reasons["val/cut/clip"].startswith("two of its images have the number 1 (frame_0000000001.jpg and frame_1")
     assert reasons["val/stir/clip"].startswith("none of its 40 images can be decoded (frame_0000000001.jpg: it is not")
 
@@ -132,9 +138,9 @@ def test_another_rate_is_another_video(data, tmp_path):
 
 def test_single_images_are_one_row_each_and_train_a_student(tmp_path):
     root = tmp_path / "data"
-    for number, name in enumerate(("ann", "bob", "cy", "di", "ed", "flo")):
-        for place, folder in enumerate(("train/cut", "train/stir", "val/cut", "val/stir")):
-            write_image(root / folder / f"{name}.jpg", 4 * number + 1, shift=10 * place)
+    folders = ("train/cut", "train/stir", "val/cut", "val/stir")
+    for number, (folder, name) in enumerate(itertools.product(folders, ("ann", "bob", "cy", "di", "ed", "flo"))):
+        write_image(root / folder / f"{name}.jpg", number)
     shared = ["--cache-dir", tmp_path / "cache", "--output-dir", tmp_path / "out"]
     output = call("extract-teacher", "--data-dir", root, *shared[:2], "--fps", "4", "--decode-workers", "1")
     assert "listed 24 videos = 24 committed" in output and "24 ok, 0 corrupt" in output
@@ -142,7 +148,7 @@ def test_single_images_are_one_row_each_and_train_a_student(tmp_path):
     call("train-student", *shared, *small, "--epochs", "1", "--device", "cpu")
     call("evaluate", *shared, "--student-checkpoint", tmp_path / "out/best_student.pt", "--device", "cpu")
     results = json.loads((tmp_path / "out" / "evaluation_results.json").read_text())
-    assert results["num_clips"] == 12
+    assert (results["split"], results["num_clips"], results["num_videos"]) == ("val", 12, 12)
 
 
 def test_key_frames_and_snapping_treat_every_image_as_a_key_frame(data, tmp_path):
@@ -181,7 +187,7 @@ def test_a_table_names_folders_of_frames_images_and_times(data, tmp_path):
         ("stir", "train", [26, 28, 31, 33, 36, 38]),
         ("stir", "val", shown(301)),
     ]
-    assert "--frames-layout is not used with --manifest" in error_of(*arguments, "--frames-layout", "images")
+    assert "--frames-layout is for a folder of images" in error_of(*arguments, "--frames-layout", "images")
     call("relabel", *arguments[1:5], "--manifest", tmp_path / "clips.csv", "--teacher-head", "none", "--label-set", "b")
     assert open_reader(tmp_path / "cache").label_set("b").clips == labels.clips
 

@@ -6,7 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.images.sequence import ImageSequence
+from embedonce.pipeline.sources.duplicates import refuse_conflicts
+from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.registry import choose_source, open_sources
 from tests.support.folders import touch
 from tests.support.image_files import write_frames, write_image
@@ -48,14 +51,13 @@ def test_each_folder_of_numbered_images_is_a_video(clips):
     assert opened(clips, frames_rate=5.0, layout="flat").classes == ()
 
 
-def test_frames_without_a_rate_are_refused_whoever_asks(clips):
+def test_frames_without_a_rate_are_refused(clips):
     reason = (
         "the images in train/cut/a are numbered like the frames of a video (img_00001.jpg to img_00002.jpg), and an "
         "image has no time: give --frames-rate FPS if each such folder is a video, or --frames-layout images if each "
         "image stands for itself"
     )
     assert error_of(clips) == f"{clips}: {reason}"
-    assert error_of(clips, frames_prefix="img_") == f"{clips}: {reason}"
     assert error_of(clips, frames_layout="sequences").endswith(
         "--frames-layout sequences needs --frames-rate FPS: an image has no time"
     )
@@ -81,7 +83,8 @@ def test_numbered_images_may_stand_for_themselves(clips):
     assert source.classes == ("cut", "stir")
     message = "--frames-rate is for folders of frames, and with --frames-layout images there are none: leave one of"
     assert message in error_of(clips, frames_layout="images", frames_rate=5.0)
-    assert "--frames-prefix is for folders" in error_of(clips, frames_layout="images", frames_prefix="img_")
+    with pytest.raises(ValueError, match="--frames-prefix requires --frames-rate"):
+        ExtractConfig(clips, frames_layout="images", frames_prefix="img_")
 
 
 def test_a_prefix_chooses_the_frames(tmp_path):
@@ -94,7 +97,7 @@ def test_a_prefix_chooses_the_frames(tmp_path):
     assert "are numbered like the frames of a video" in error_of(tmp_path)  # not taken for photos
     source = opened(tmp_path, frames_rate=25.0, frames_prefix="img_")
     assert [video.path.prefix for video in source.videos] == ["img_", "img_"]
-    assert [path.name for path in source.videos[0].path.frames().paths] == [f"img_0000{n}.jpg" for n in (1, 2, 3)]
+    assert source.videos[0].path.frames().names == tuple(f"img_0000{n}.jpg" for n in (1, 2, 3))
     assert any(note.startswith("12 images that are not named img_ and a number or") for note in source.notes)
     assert "no image named rgb_ and a number" in error_of(tmp_path, frames_rate=25.0, frames_prefix="rgb_")
 
@@ -134,9 +137,6 @@ def test_folders_that_are_reached_twice_are_one_video(clips):
 
 
 def test_copies_of_a_folder_in_two_classes_are_found(tmp_path):
-    from embedonce.pipeline.sources.duplicates import refuse_conflicts
-    from embedonce.pipeline.sources.matching import CachedVideos, match_source
-
     for name in ("cut/a", "stir/a"):
         write_frames(tmp_path / name, [1, 2])
     source = match_source(opened(tmp_path, frames_rate=10.0), CachedVideos())
@@ -151,8 +151,8 @@ def test_other_sources_name_the_option_and_are_not_taken_over(clips, tmp_path):
     assert "images are read with --frames-rate FPS (folders of frames) or --frames-layout images" in error_of(clips)
     touch(tmp_path / "videos", "cut/a.mp4", "cut/cover.jpg", "stir/b.mp4")
     assert choose_source(tmp_path / "videos").name == "folder"
-    with pytest.raises(InputError, match=r"--frames-rate is for a folder of images .*: leave the option out"):
-        touch(tmp_path / "ucf", "trainlist01.txt", "testlist01.txt")
-        choose_source(tmp_path / "ucf", SimpleNamespace(frames_rate=10.0))
+    with pytest.raises(InputError, match=r"--frames-rate is for a folder of images .*EPIC.*: leave the option out"):
+        touch(tmp_path / "epic", "EPIC_100_train.csv", "EPIC_100_validation.csv")
+        choose_source(tmp_path / "epic", SimpleNamespace(frames_rate=10.0))
     assert "there is no image in" in error_of(tmp_path / "videos" / "stir", frames_rate=10.0)
     assert "there is no folder" in error_of(tmp_path / "none", frames_rate=10.0)

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.sources.registry import choose_source, open_sources
 from embedonce.pipeline.sources.ucf101.lists import uid_of
 from tests.commands.test_cli import call, fake_teacher  # noqa: F401 (a fixture: no CLIP model is loaded)
 from tests.support.folders import touch
+from tests.support.image_files import write_frames
 from tests.support.labeled_frames import SAMPLED, labeled_clips, shown
 from tests.support.ucf101_miniature import TEST, TRAIN, VIDEOS, write_lists
 from tests.support.videos import write_video
@@ -53,6 +55,20 @@ def test_videos_may_be_in_other_folders_and_keep_their_uids(root, folder):
     moved = opened(root)
     assert moved.clips == before.clips and {v.uid for v in moved.videos} == {v.uid for v in before.videos}
     assert all(video.path.is_file() for video in moved.videos)
+
+
+def test_videos_may_be_folders_of_frames(root):
+    for name in VIDEOS[:2]:
+        (root / "UCF-101" / name).unlink()
+        write_frames((root / "UCF-101" / name).with_suffix(""), [1, 2, 3])
+    with pytest.raises(InputError, match="--frames-layout is for a folder of images"):
+        opened(root, frames_rate=25.0, frames_layout="images")
+    source = opened(root, frames_rate=25.0)
+    assert [(video.path, clip.split) for video, clip in zip(source.videos, source.clips, strict=True)] == [
+        (root / "UCF-101" / VIDEOS[2], "train"),
+        (ImageSequence((root / "UCF-101" / VIDEOS[0]).with_suffix(""), Fraction(25)), "train"),
+        (ImageSequence((root / "UCF-101" / VIDEOS[1]).with_suffix(""), Fraction(25)), "val"),
+    ]
 
 
 def test_missing_videos_are_counted_and_named(root):
