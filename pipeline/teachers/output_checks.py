@@ -41,15 +41,20 @@ def checked_probe(teacher: Teacher, name: str) -> Teacher:
             "evaluation mode, without dropout and random numbers"
         )
     if isinstance(teacher, OverlappingTeacher):
-        finish, finish_next = teacher.begin(crops), teacher.begin(np.ascontiguousarray(crops[::-1]))
-        begun, begun_next = (_finite(end(), teacher, name) for end in (finish, finish_next))
-        worst = min(_worst(first, begun), _worst(first[::-1], begun_next))
-        if worst < MIN_COSINE:
-            raise ModelError(
-                f"the teacher {name}: the results of begin() are not those of embed() (cosine {worst:.4f}): a batch "
-                "that is begun must not change the result of the one before"
-            )
+        _check_begun(teacher, crops, first, name)
     return teacher
+
+
+def _check_begun(teacher: OverlappingTeacher, crops: np.ndarray, expected: np.ndarray, name: str) -> None:
+    """ModelError unless two batches that are begun one after the other have the results of embed()."""
+    pending = [teacher.begin(np.ascontiguousarray(images)) for images in (crops, crops[::-1])]
+    begun, reversed_ones = (_finite(finish(), teacher, name) for finish in pending)
+    lowest = min(_worst(begun, expected), _worst(reversed_ones[::-1], expected))
+    if lowest < MIN_COSINE:
+        raise ModelError(
+            f"the teacher {name}: the results of begin() are not those of embed() (cosine {lowest:.4f}): a batch "
+            "that is begun must not change the result of the one before"
+        )
 
 
 def _finite(vectors: np.ndarray, teacher: Teacher, name: str) -> np.ndarray:
