@@ -1,6 +1,7 @@
 """The identity of a cache as a document, and the differences between two identities."""
 
 import dataclasses
+import math
 
 from embedonce.cache import limits
 from embedonce.cache.documents import as_damaged_error, parse_list, validate_types
@@ -31,7 +32,7 @@ def identity_from(document: dict, name: str) -> CacheIdentity:
     with as_damaged_error(name):
         teacher = dict(document["teacher"])
         teacher |= {field: parse_list(teacher[field]) for field in ("mean", "std")}
-        identity = validate_types(CacheIdentity(**{**document, "teacher": validate_types(TeacherIdentity(**teacher))}))
+        identity = validate_types(CacheIdentity(**{**document, "teacher": TeacherIdentity(**teacher)}))
         _check_identity(identity)
         return identity
 
@@ -63,18 +64,22 @@ def _check_identity(identity: CacheIdentity) -> None:
         raise ValueError(f"invalid sampling {brief(identity.sampling)} with snap_tolerance {identity.snap_tolerance}")
     if identity.fps is not None and identity.snap_tolerance is not None:
         check_range("snap_tolerance", identity.snap_tolerance, 0, max_snap_tolerance(identity.fps))
-    _check_teacher(identity.teacher)
+    check_teacher(identity.teacher)
     if 3 * identity.teacher.input_size**2 * (1 + identity.num_views) > MAX_CROP_BYTES:
         raise ValueError(f"{1 + identity.num_views} views of {identity.teacher.input_size} pixels are too many")
 
 
-def _check_teacher(teacher: TeacherIdentity) -> None:
+def check_teacher(teacher: TeacherIdentity) -> None:
+    """ValueError or TypeError if no cache can have this identity of a teacher."""
+    for name, values, least in (("mean", teacher.mean, -math.inf), ("std", teacher.std, 0.0)):
+        if len(values) != 3 or not all(least < value < math.inf for value in values):
+            above = " above 0" if name == "std" else ""
+            raise ValueError(f"{name} is {brief(str(values))}, not three finite numbers{above}")
+    validate_types(teacher)
     for text in (teacher.name, teacher.weights, teacher.activation, teacher.resize_mode):
         check_text(text, limits.MAX_NAME)
     check_range("input_size", teacher.input_size, 1, limits.MAX_INPUT_SIZE)
     check_range("embed_dim", teacher.embed_dim, 1, limits.MAX_EMBED_DIM)
-    if len(teacher.mean) != 3 or len(teacher.std) != 3 or min(teacher.std) <= 0:
-        raise ValueError(f"invalid mean {brief(teacher.mean)} or std {brief(teacher.std)}: three numbers, std above 0")
     sizes = (teacher.parameters_image, teacher.parameters_total, teacher.bytes_image, teacher.bytes_total)
     if min(sizes) < 0:
         raise ValueError(f"the parameter and byte counts of {brief(teacher.name)} are negative")

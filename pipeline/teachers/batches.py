@@ -126,7 +126,8 @@ class BatchedTeacher:
         return self.embed(crops) if vectors is None else self._checked(vectors, len(crops))
 
     def _checked(self, vectors: np.ndarray, count: int) -> np.ndarray:
-        return checked_vectors(vectors, count, self.identity)
+        """A copy: the teacher may use the memory again for the next batch."""
+        return checked_vectors(vectors, count, self.identity).copy()
 
     def _if_it_fits(self, step: Callable[[], Value]) -> Value | None:
         """None if there is too little memory for this batch beside the one before: they no longer overlap then."""

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from embedonce.cache.limits import MAX_INPUT_SIZE
 from embedonce.cache.schema import TeacherIdentity
-from embedonce.models.errors import ModelOptionError
+from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.pipeline.teachers.output_checks import checked_probe
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, identity_of
 
@@ -21,6 +22,7 @@ FACTS = "FACTS"  # a dictionary in the file, or of the teacher
 REQUIRED = "input_size"
 OPTIONAL = ("name", "embed_dim", "mean", "std", "interpolation", "resize_mode")
 WEIGHTS = "module"  # in identities
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class MadeTeacher:
@@ -63,7 +65,7 @@ def made_teacher(module: ModuleType, make: Callable, options: TeacherOptions, op
 
     option: for messages. ModelOptionError or ModelError if it is none.
     """
-    made = make(options) if _takes_options(make) else make()
+    made = _made(make, options, option)
     if not callable(getattr(made, "embed", None)):
         raise ModelOptionError(f"--teacher-module {option} made a {type(made).__name__}, which has no method embed()")
     parts = [part for part, method in ((_WithText, "class_text"), (_Overlapping, "begin")) if hasattr(made, method)]
@@ -72,10 +74,17 @@ def made_teacher(module: ModuleType, make: Callable, options: TeacherOptions, op
     return checked_probe(teacher, options.model)
 
 
-def _takes_options(make: Callable) -> bool:
+def _made(make: Callable, options: TeacherOptions, option: str) -> Any:
+    """What the function returns, which gets the options if it needs an argument."""
     parameters = inspect.signature(make).parameters.values()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(one.kind in positional and one.default is one.empty for one in parameters)
+    needed = [one for one in parameters if one.default is one.empty and one.kind not in _REST]
+    if len(needed) > 1 or any(one.kind is one.KEYWORD_ONLY for one in needed):
+        names = ", ".join(one.name for one in needed)
+        raise ModelOptionError(
+            f"--teacher-module {option} needs the arguments {names}, but it is called with none, or with the options: "
+            "give them default values"
+        )
+    return make(options) if needed else make()
 
 
 def _identity(module: ModuleType, made: Any, options: TeacherOptions, option: str) -> TeacherIdentity:
@@ -83,22 +92,42 @@ def _identity(module: ModuleType, made: Any, options: TeacherOptions, option: st
     own = getattr(made, "identity", None)
     if isinstance(own, TeacherIdentity):
         return replace(own, name=options.model)
-    facts = getattr(made, FACTS, None) or getattr(module, FACTS, None) or {}
+    facts = _facts(module, made, option)
     size = facts.get(REQUIRED, options.input_size)
-    unknown = sorted(set(facts) - {REQUIRED, *OPTIONAL})
+    if type(size) is not int or not 1 <= size <= MAX_INPUT_SIZE:
+        raise ModelOptionError(
+            f"--teacher-module {option}: the teacher has no `identity`, and the file no {FACTS} with its {REQUIRED} in "
+            f"pixels, up to {MAX_INPUT_SIZE}: write {FACTS} = {{'{REQUIRED}': 224}}"
+        )
+    dim = facts["embed_dim"] if "embed_dim" in facts else _width(made, size, options.model)
+    stated = {name: facts[name] for name in ("mean", "std", "interpolation", "resize_mode") if name in facts}
+    return identity_of(options.model, WEIGHTS, _weights(made, Path(str(module.__file__))), size, dim, **stated)
+
+
+def _facts(module: ModuleType, made: Any, option: str) -> dict[str, Any]:
+    """The facts of the teacher, or else of its file, with mean and std as tuples of numbers."""
+    facts = getattr(made, FACTS, None) or getattr(module, FACTS, None) or {}
+    if not isinstance(facts, dict):
+        raise ModelOptionError(f"--teacher-module {option}: {FACTS} is a {type(facts).__name__}, not a dictionary")
+    unknown = sorted(map(str, set(facts) - {REQUIRED, *OPTIONAL}))
     if unknown:
         raise ModelOptionError(
             f"--teacher-module {option}: {FACTS} has {unknown[0]!r}; known are {REQUIRED}, {', '.join(OPTIONAL)}"
         )
-    if type(size) is not int or size < 1:
+    try:
+        return facts | {name: tuple(map(float, facts[name])) for name in ("mean", "std") if name in facts}
+    except (TypeError, ValueError) as error:
         raise ModelOptionError(
-            f"--teacher-module {option}: the teacher has no `identity`, and the file no {FACTS} with its {REQUIRED} in "
-            f"pixels: write {FACTS} = {{'{REQUIRED}': 224}}"
-        )
-    dim = facts.get("embed_dim") or np.asarray(made.embed(np.full((1, size, size, 3), 128, np.uint8))).shape[-1]
-    stated = {name: facts[name] for name in ("interpolation", "resize_mode") if name in facts}
-    stated |= {name: tuple(map(float, facts[name])) for name in ("mean", "std") if name in facts}
-    return identity_of(options.model, WEIGHTS, _weights(made, Path(str(module.__file__))), size, dim, **stated)
+            f"--teacher-module {option}: mean and std in {FACTS} must be three numbers each ({error})"
+        ) from error
+
+
+def _width(made: Any, size: int, name: str) -> int:
+    """The number of values that the teacher returns for a gray image."""
+    shape = np.shape(made.embed(np.full((1, size, size, 3), 128, np.uint8)))
+    if len(shape) != 2:
+        raise ModelError(f"the teacher {name} returned an array of shape {shape} for 1 image, not (1, D)")
+    return shape[1]
 
 
 def _weights(made: Any, path: Path) -> dict[str, np.ndarray]:
