@@ -22,7 +22,7 @@ from embedonce.cache.verify import verify
 from embedonce.pipeline.progress import Progress
 from tests.support.killing import AFTER, BEFORE, BETWEEN, Chain, Uninterrupted, make_videos
 
-UNCHECKED = (".writer.lock", "manifest.json", "extract_config.yaml")  # nothing is read from them that counts
+UNCHECKED = (".writer.lock", "manifest.json", "extract_config.yaml", "file_fingerprints.json")  # none of them counts
 
 
 def kill(whole: Uninterrupted, folder: Path, kills: int, seed: int, progress: Progress) -> dict:

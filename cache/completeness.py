@@ -8,6 +8,7 @@ from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, some
 from embedonce.cache.layout import (
     CONTINUED,
+    FILE_FINGERPRINTS,
     Column,
     Layout,
     TeacherColumn,
@@ -23,7 +24,10 @@ from embedonce.cache.records import Record
 from embedonce.cache.stores.stored_path import StoredPath
 
 LABEL_SET_FOLDERS = ("clips", "revisions", "logits", "records")
-_FILES = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock", "removal.json"}
+_FILES = {
+    *("cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock", "removal.json"),
+    FILE_FINGERPRINTS,
+}
 _FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "attempts", "withdrawn", "teachers"}
 
 

@@ -97,6 +97,11 @@ def version(path: Path | str) -> FileVersion:
         raise read_error(path, error) from error
     if not stat.S_ISREG(status.st_mode):
         raise DamagedError(f"{path} is not a regular file")
+    return version_of(status)
+
+
+def version_of(status: os.stat_result) -> FileVersion:
+    """As version(), of a file with this status."""
     return FileVersion(status.st_size, f"{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_dev}-{status.st_ino}")
 
 

@@ -1,6 +1,7 @@
 """The identity of a cache as a document, and the differences between two identities."""
 
 import dataclasses
+import math
 
 from embedonce.cache import limits
 from embedonce.cache.documents import as_damaged_error, parse_list, validate_types
@@ -48,7 +49,7 @@ def teacher_from(fields: dict, num_views: int) -> TeacherIdentity:
 
 def _teacher_of(fields: dict) -> TeacherIdentity:
     listed = {field: parse_list(fields[field]) for field in ("mean", "std")}
-    return validate_types(TeacherIdentity(**{**fields, **listed}))
+    return TeacherIdentity(**{**fields, **listed})  # its types are checked with its values
 
 
 def differences(requested: CacheIdentity | TeacherIdentity, stored: CacheIdentity | TeacherIdentity) -> list[str]:
@@ -84,12 +85,24 @@ def _check_identity(identity: CacheIdentity) -> None:
 
 
 def _check_teacher(teacher: TeacherIdentity, num_views: int) -> None:
+    """ValueError or TypeError if a cache with so many random views cannot have this teacher."""
+    check_teacher(teacher)
+    if teacher.input_bytes * (1 + num_views) > MAX_CROP_BYTES:
+        frames = f"windows of {teacher.window} frames" if teacher.window > 1 else "frames"
+        raise ValueError(f"{1 + num_views} views of {frames} of {teacher.input_size} pixels are too many")
+
+
+def check_teacher(teacher: TeacherIdentity) -> None:
+    """ValueError or TypeError if no cache can have this identity of a teacher."""
+    for name, values, least in (("mean", teacher.mean, -math.inf), ("std", teacher.std, 0.0)):
+        if len(values) != 3 or not all(least < value < math.inf for value in values):
+            above = " above 0" if name == "std" else ""
+            raise ValueError(f"{name} is {brief(str(values))}, not three finite numbers{above}")
+    validate_types(teacher)
     for text in (teacher.name, teacher.weights, teacher.activation, teacher.resize_mode):
         check_text(text, limits.MAX_NAME)
     check_range("input_size", teacher.input_size, 1, limits.MAX_INPUT_SIZE)
     check_range("embed_dim", teacher.embed_dim, 1, limits.MAX_EMBED_DIM)
-    if len(teacher.mean) != 3 or len(teacher.std) != 3 or min(teacher.std) <= 0:
-        raise ValueError(f"invalid mean {brief(teacher.mean)} or std {brief(teacher.std)}: three numbers, std above 0")
     sizes = (teacher.parameters_image, teacher.parameters_total, teacher.bytes_image, teacher.bytes_total)
     if min(sizes) < 0:
         raise ValueError(f"the parameter and byte counts of {brief(teacher.name)} are negative")
@@ -100,9 +113,6 @@ def _check_teacher(teacher: TeacherIdentity, num_views: int) -> None:
         raise ValueError(f"unknown resize mode {brief(teacher.resize_mode)}")
     check_range("window", teacher.window, 1, limits.MAX_WINDOW)
     check_range("window_stride", teacher.window_stride, 1, limits.MAX_WINDOW if teacher.window > 1 else 1)
-    if teacher.input_bytes * (1 + num_views) > MAX_CROP_BYTES:
-        frames = f"windows of {teacher.window} frames" if teacher.window > 1 else "frames"
-        raise ValueError(f"{1 + num_views} views of {frames} of {teacher.input_size} pixels are too many")
 
 
 def _flatten(document: dict, prefix: str = "") -> dict[str, object]:

@@ -16,6 +16,7 @@ from embedonce.cache.stores.registry import Location, open_store
 from embedonce.cache.stores.stored_path import StoredPath
 
 LOCK = ".writer.lock"
+FILE_FINGERPRINTS = "file_fingerprints.json"
 CONTINUED = ".continued"  # suffix of a folder with what a document of the same stem does not hold itself
 
 
@@ -98,6 +99,11 @@ class Layout:
     def removal(self) -> StoredPath:
         """The removal that is under way, if any."""
         return self.root / "removal.json"
+
+    @property
+    def file_fingerprints(self) -> StoredPath:
+        """Fingerprints of video files as the last extraction computed them, which save time and decide nothing."""
+        return self.root / FILE_FINGERPRINTS
 
     @property
     def folders(self) -> tuple[StoredPath, ...]:

@@ -210,7 +210,11 @@ class _Steps:
             path.delete()
 
     def _delete_leftovers(self) -> None:
-        """Delete what may hold rows of the videos and is no part of the cache: shards without records, and removed/."""
+        """Delete what may hold rows or names of the videos and is no part of the cache.
+
+        That is shards without records, removed/, and the fingerprints of files.
+        """
+        self._delete(self.layout.file_fingerprints)
         for column in self.layout.columns():
             shards, records = self.layout.column_paths(column)
             units = {path.stem for path in records.list(".json")}

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from embedonce.models.errors import ModelError, ModelOptionError
-from embedonce.models.hub import quiet_hub
+from embedonce.models.hub import import_timm
 from embedonce.models.names import PRETRAINED_SIZES, STUDENT_SIZES
 
 
 def has_pretrained(size: str) -> bool:
     """Whether pretrained ImageNet weights exist for a student size or timm model."""
-    return size in PRETRAINED_SIZES or (size not in STUDENT_SIZES and _timm().is_model_pretrained(size))
+    return size in PRETRAINED_SIZES or (size not in STUDENT_SIZES and import_timm().is_model_pretrained(size))
 
 
 def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
@@ -21,7 +21,7 @@ def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
     pretrained: load timm's ImageNet weights. Raises ModelError if they cannot be downloaded, and ModelOptionError for
     an unknown name, weights that do not exist, or a resolution that the backbone does not accept.
     """
-    timm = _timm()
+    timm = import_timm()
     if size not in STUDENT_SIZES and not timm.is_model(size):
         near = difflib.get_close_matches(size, [*STUDENT_SIZES, *timm.list_models()], 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -57,15 +57,6 @@ def is_mobilevit_block(module: nn.Module) -> bool:
     from timm.models.mobilevit import MobileVitBlock
 
     return isinstance(module, MobileVitBlock)
-
-
-def _timm():
-    quiet_hub()
-    try:
-        import timm
-    except ImportError as error:
-        raise ModelError("timm is not installed; install it with: pip install timm") from error
-    return timm
 
 
 def _check_resolution(model: nn.Module, name: str, resolution: int) -> None:

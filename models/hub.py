@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import socket
+from types import ModuleType
 from urllib.parse import urlparse
 
 from embedonce.models.errors import ModelError
@@ -25,6 +26,18 @@ def quiet_hub() -> None:
     is_decided = "HF_HUB_OFFLINE" in os.environ  # by the user or an earlier call; a DNS lookup can take seconds
     if not is_decided and not any(os.environ.get(name) for name in PROXIES) and not _has_address():
         os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def import_timm() -> ModuleType:
+    """The module timm. ModelError if it is not installed."""
+    quiet_hub()
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        if error.name != "timm":
+            raise
+        raise ModelError("timm is not installed; install it with: pip install timm") from error
+    return timm
 
 
 def require_text_packages(name: str, config: dict, *fields: str) -> None:

@@ -54,9 +54,10 @@ COMMANDS = (
 )
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in VIDEO}
-    | {"pipeline.sources.synthetic.generate", "pipeline.sources.ego4d_miniature.files"},
+    | {"pipeline.sources.synthetic.generate", "pipeline.sources.ego4d_miniature.files"}
+    | {"pipeline.images.requested_images"},
     "open_clip": {"models.teachers.weights"},
-    "timm": {"models.backbones", "models.timm_registry", "models.teachers.timm_models"},
+    "timm": {"models.backbones", "models.hub", "models.timm_registry"},
     "h5py": {"cache.backends.hdf5", "cache.backends.hdf5_shard"},
     "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it
@@ -86,13 +87,15 @@ ARROWS = {
     "splits": "console naming",
     "frames": "",
     "video": "",
+    "images": "video",
     "metrics": "",
     "engines": "processes",
     "runtimes": "",
-    "sources": "console files naming processes progress remote_files settings splits",
+    "sources": "console files images naming processes progress remote_files settings splits",
     "teachers": "engines processes runtimes",
     "labeling": "console files metrics naming progress settings sources splits teachers",
-    "extraction": "console engines files frames labeling naming processes progress settings sources teachers video",
+    "extraction": "console engines files frames images labeling naming processes progress settings sources teachers "
+    "video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
     "reporting": "clips console frames metrics",

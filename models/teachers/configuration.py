@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.models.errors import ModelError, ModelOptionError
+from embedonce.models.machine_errors import is_of_the_disk
 from embedonce.models.names import FOLDER_SCHEMA, HUB_SCHEMA, has_own_weights, teacher_name
 from embedonce.models.plain_files import CONFIG_BYTES, read_plain
 from embedonce.models.preprocessing import Preprocessing, from_config
@@ -104,6 +105,8 @@ def _downloaded(open_clip, repository: str, filename: str | None) -> Path:
     try:
         return Path(open_clip.factory.download_pretrained_from_hf(repository, filename=filename))
     except Exception as error:  # the hub's client raises many kinds
+        if is_of_the_disk(error):
+            raise
         what = filename or "the weights"
         raise ModelError(
             f"{what} of {HUB_SCHEMA}{repository} could not be downloaded; check the name, connect to the network once, "

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from embedonce.models.archives import check_entries
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
-from embedonce.models.hub import quiet_hub
+from embedonce.models.hub import import_timm
+from embedonce.models.machine_errors import is_of_the_disk, is_of_the_machine
 from embedonce.models.names import RANDOM_WEIGHTS
 from embedonce.models.plain_files import NotPlainError
 from embedonce.models.preprocessing import INTERPOLATIONS
@@ -57,7 +58,7 @@ class TimmEncoder(ImageEncoder):
 def checked_name(name: str, weights: str) -> str:
     """The name with the tag that timm chooses if it has none. ModelOptionError if there is no such model, tag or file,
     or if the name must say which of its tags a file belongs to, because they are preprocessed differently."""
-    timm = _timm()
+    timm = import_timm()
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.3)
@@ -85,17 +86,8 @@ def _check_file(path: Path, architecture: str, tag: str, published: list[str]) -
 
 
 def _preprocessing_text(full_name: str) -> str:
-    config = _timm().get_pretrained_cfg(full_name).to_dict()
-    return str(sorted(_timm().data.resolve_data_config(pretrained_cfg=config).items()))
-
-
-def _timm():
-    quiet_hub()
-    try:
-        import timm
-    except ImportError as error:
-        raise ModelError("timm is not installed; install it with: pip install timm") from error
-    return timm
+    config = import_timm().get_pretrained_cfg(full_name).to_dict()
+    return str(sorted(import_timm().data.resolve_data_config(pretrained_cfg=config).items()))
 
 
 def _created(full_name: str, weights: str, seed: int) -> nn.Module:
@@ -103,11 +95,11 @@ def _created(full_name: str, weights: str, seed: int) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return _timm().create_model(full_name, pretrained=is_pretrained, num_classes=0)
+            return import_timm().create_model(full_name, pretrained=is_pretrained, num_classes=0)
     except ImportError as error:
         raise ModelError(f"{full_name} of timm needs a package that is not installed: {_line(error)}") from error
     except Exception as error:  # timm's constructors and the hub's client raise many kinds
-        if isinstance(error, MemoryError):
+        if is_of_the_disk(error):
             raise
         if is_pretrained:
             raise ModelError(
@@ -128,8 +120,8 @@ def _load_file(model: nn.Module, full_name: str, path: Path) -> None:
     except NotPlainError as error:
         raise WeightsError(f"{path} holds no weights: it {error.strerror}") from error
     except Exception as error:  # torch's readers raise nearly every type of exception for damaged files
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise  # a problem of the machine, not of the file
+        if is_of_the_machine(error):
+            raise
         if isinstance(error, RuntimeError) and "state_dict" in str(error):
             raise WeightsError(f"{path} does not hold weights of {full_name}: {_line(error)}") from error
         raise WeightsError(
@@ -179,7 +171,7 @@ def _describe(model: Any, full_name: str, weights: str) -> dict:
 
 def _preprocessing(model: Any, full_name: str) -> dict:
     """timm's evaluation preprocessing of a model, in the words of a cache's TeacherIdentity."""
-    config = _timm().data.resolve_model_data_config(model)
+    config = import_timm().data.resolve_model_data_config(model)
     channels, height, width = config["input_size"]
     if channels != 3 or height != width:
         raise ModelOptionError(f"{full_name} takes images of {width}x{height} in {channels} channels, not square RGB")
@@ -206,6 +198,8 @@ def _embed_dim(model: nn.Module, full_name: str, size: int) -> int:
             raise ValueError(f"its features have the shape {tuple(vectors.shape)}")
         return vectors.shape[1]
     except Exception as error:  # models without forward_head() or with other inputs raise many kinds
+        if is_of_the_machine(error):
+            raise
         raise ModelOptionError(f"{full_name} of timm gives no pooled features of an image: {_line(error)}") from error
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from embedonce.models.errors import ModelOptionError, WeightsError
+from embedonce.models.machine_errors import is_of_the_machine
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.image_encoder import ImageEncoder
 from embedonce.models.teachers.tensors import tensors_sha256
@@ -50,6 +51,8 @@ class TorchScriptEncoder(ImageEncoder):
             try:
                 vectors = self._program(torch.zeros(count, 3, size, size, device=device))
             except RuntimeError as error:
+                if is_of_the_machine(error):
+                    raise
                 lines = [line for line in str(error).splitlines() if line.strip()]
                 problem = lines[-1].strip()[:300] if lines else type(error).__name__
                 continue
@@ -69,6 +72,8 @@ def _loaded(path: Path, device: torch.device) -> Any:
             warnings.simplefilter("ignore")  # torch.jit is deprecated
             return torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError as error:
+        if is_of_the_machine(error):
+            raise
         raise WeightsError(
             f"{path} cannot be loaded as a TorchScript program: {' '.join(str(error).split())[:200]}"
         ) from error

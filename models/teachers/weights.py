@@ -11,6 +11,7 @@ from torch import nn
 from embedonce.models.archives import check_entries
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
 from embedonce.models.hub import missing_package, quiet_hub, require_text_packages
+from embedonce.models.machine_errors import is_of_the_disk, is_of_the_machine
 from embedonce.models.names import OWN_WEIGHTS, SHIPPED_WEIGHTS, has_own_weights
 from embedonce.models.names import RANDOM_WEIGHTS as RANDOM
 from embedonce.models.plain_files import NotPlainError
@@ -169,6 +170,8 @@ def _create(
             torch.manual_seed(seed)
             model = open_clip.create_model(built_as, pretrained=None, pretrained_text=False, **settings)
     except _BUILD_ERRORS as error:
+        if is_of_the_disk(error):
+            raise
         if weights_kind(weights) in ("file", RANDOM) or not isinstance(error, (OSError, RuntimeError)):
             problem = " ".join(str(error).split())[:300]
             raise ModelOptionError(f"{name} cannot be built from its configuration: {problem}") from error
@@ -195,8 +198,8 @@ def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
     except NotPlainError as error:
         raise WeightsError(f"{path} holds no weights: it {error.strerror}") from error
     except Exception as error:  # torch's readers raise nearly every type of exception for damaged files
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise  # a problem of the machine, not of the file
+        if is_of_the_machine(error):
+            raise
         if "TorchScript" in str(error):
             problem = "is a TorchScript archive, which runs code when opened; use the same weights as safetensors"
         elif isinstance(error, RuntimeError) and "state_dict" in str(error):

@@ -9,11 +9,11 @@ import click
 
 from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.models.errors import ModelError
+from embedonce.models.machine_errors import is_out_of_memory
 from embedonce.pipeline.console import standard_streams
 from embedonce.pipeline.console.printable import block, one_line
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes import interrupts
-from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
 
 INTERRUPTED = "interrupted: what was committed is safe; run the same command again to continue"
 REPAIR_HINT = "; repair-cache moves damaged files away, and the next run of extract-teacher makes them again"

@@ -13,6 +13,8 @@ import numpy as np
 from embedonce.pipeline.extraction.task_checks import check_readable, checked, limit_cpu_time
 from embedonce.pipeline.extraction.upright import PlannedShape, UprightFrames
 from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.images.requested_images import RequestedImages
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.sources.content_identity import fingerprint, whole_fingerprint
 from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.container import TemporaryError, VideoError
@@ -130,7 +132,7 @@ def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float, float]]:
 
 def _decode(task: DecodeTask) -> Iterator[DecodeMessage]:
     _check_unchanged(task)
-    frames = RequestedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
+    frames = _requested(task)
     last_rows = yield from _rows(task, frames)
     if frames.num_found < len(task.pts):
         yield from check_readable(task.path, [])
@@ -138,11 +140,20 @@ def _decode(task: DecodeTask) -> Iterator[DecodeMessage]:
         if task.pieces == 1:
             raise VideoError(none_decoded(len(task.pts), frames.complaint))
         yield NoneDecoded(frames.complaint)
+    if isinstance(frames, RequestedImages) and frames.num_found < len(task.pts):
+        lost = len(task.pts) - frames.num_found
+        yield Remark(f"{lost} of its {len(task.pts)} requested images cannot be decoded, such as {frames.complaint}")
     _check_unchanged(task)
     yield last_rows
 
 
-def _rows(task: DecodeTask, frames: RequestedFrames) -> Generator[DecodeMessage, None, list[Row]]:
+def _requested(task: DecodeTask) -> RequestedFrames | RequestedImages:
+    if isinstance(task.path, ImageSequence):
+        return RequestedImages(task.path, task.pts)
+    return RequestedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
+
+
+def _rows(task: DecodeTask, frames: RequestedFrames | RequestedImages) -> Generator[DecodeMessage, None, list[Row]]:
     """The messages of decode_video, but for the last rows, which are returned."""
     upright = UprightFrames(task.shape, task.jpeg_quality)
     rows: list[Row] = []

@@ -33,6 +33,7 @@ from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.processes.background import BackgroundCall
 from embedonce.pipeline.sources.data_summary import summarize
+from embedonce.pipeline.sources.known_files import KnownFiles
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, union
@@ -93,7 +94,8 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
         check_place(config.device)
     teacher_loading.check_teacher_options(config)
     prompts = chosen_prompts(config)
-    sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
+    cached = CachedVideos.of_folder(config.cache_dir)
+    sources = match_sources(find_sources(config), cached)
     source = union(sources)
     for line in summarize(sources).lines:
         log.info("%s", line)
@@ -101,10 +103,10 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
     if config.engine in CLUSTERS:
         cluster = CLUSTERS[config.engine]
         writer, ready, result = extract_on_cluster(
-            cluster, config, source, teacher_loading.load_registered_teacher, requests
+            cluster, config, source, teacher_loading.load_registered_teacher, requests, cached.files
         )
     else:
-        writer, ready, result = _extract_here(config, source, requests)
+        writer, ready, result = _extract_here(config, source, requests, cached.files)
     try:
         for request in ready:
             write_labels(writer, request, config.seed)
@@ -122,7 +124,7 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
 
 
 def _extract_here(
-    config: ExtractConfig, source: Source, requests: Collection[LabelSetRequest]
+    config: ExtractConfig, source: Source, requests: Collection[LabelSetRequest], files: KnownFiles
 ) -> tuple[CacheWriter, Sequence[LabelSetRequest], ExtractionSummary]:
     """The open writer, the requests with the embeddings of their class prompts, and the summary of the extraction."""
     ready: list[LabelSetRequest] = []
@@ -139,7 +141,7 @@ def _extract_here(
 
     imports = BackgroundCall(loader_of(config.model).prepare, "imports")  # while videos are scanned
     with contextlib.ExitStack() as processes:
-        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
+        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part), files)
     return writer, ready, result
 
 

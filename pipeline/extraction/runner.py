@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from embedonce.cache.errors import CacheError
+from embedonce.cache.layout import FILE_FINGERPRINTS
 from embedonce.cache.plan import Unit
 from embedonce.cache.store import has_cache, open_writer, refuse_busy
 from embedonce.cache.stores.registry import open_store, stored_path
@@ -29,6 +30,7 @@ from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.sources.known_files import KnownFiles
 from embedonce.pipeline.sources.source import Source, windows_by_video, with_names
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup, batched
@@ -66,13 +68,15 @@ def extract(
     load_teacher: Callable[[], Teacher],
     requests: Collection[LabelSetRequest] = (),
     chosen: frozenset[str] | None = None,
+    files: KnownFiles | None = None,
 ) -> tuple[CacheWriter, Teacher, ExtractionSummary]:
     """Extract everything in source that is not in the cache yet.
 
     load_teacher is called once the cache folder is known to be writable and the new videos are scanned. requests: label
     sets that the caller will write, for which there must be space. chosen: uids of the only videos to extract, and the
     names of the only other files to count, while other processes extract the rest into the same cache; None for all,
-    alone. Returns the open writer, the teacher, and the summary of the run, which counts what is chosen.
+    alone. files: what was learned of the files, which the cache keeps for the next run. Returns the open writer, the
+    teacher, and the summary of the run, which counts what is chosen.
     """
     clock, is_shared = StageClock(), chosen is not None
     preflight = prepare(config, source, requests, chosen)
@@ -91,7 +95,7 @@ def extract(
         continued = writer.incomplete_uids()  # their remaining frames are not the ones that their scans prepared for
         plan(preflight.scanned)
         quarantine_rejected_files(writer, counted)
-        writer.write_sidecar(SETTINGS, config.as_yaml())
+        write_sidecars(writer, config, source, files)
         plans = {uid: plan for uid, plan in packet_plans(preflight.scanned).items() if uid not in continued}
         units = pending_units(writer, {video.uid for video in source.videos}, chosen)
         times = _extract_units(config, writer, source, embedder, units, plans, new_videos, clock)
@@ -104,6 +108,13 @@ def extract(
                 log.warning("%s", summarize(writer, counted, new_videos.uids).line)
         writer.close()
         raise
+
+
+def write_sidecars(writer: CacheWriter, config: ExtractConfig, source: Source, files: KnownFiles | None) -> None:
+    """Keep the settings in the cache, and what was learned of the source's files."""
+    writer.write_sidecar(SETTINGS, config.as_yaml())
+    if files is not None and (text := files.text_of([video.path for video in source.videos])) is not None:
+        writer.write_sidecar(FILE_FINGERPRINTS, text)
 
 
 def _extract_units(

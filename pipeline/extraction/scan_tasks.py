@@ -4,15 +4,17 @@ Must never load torch, since each worker process imports it.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from embedonce.pipeline.extraction.plan_tasks import packed_plan
+from embedonce.pipeline.extraction.plan_tasks import plan_of
 from embedonce.pipeline.extraction.snap_saving import SnapSaving, is_decoded_completely, saving_of, snap_points
 from embedonce.pipeline.extraction.task_checks import check_readable, checked, limit_cpu_time
 from embedonce.pipeline.frames.canonical_frame import canonical_size
 from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.frames.sampling_times import Requests, request_frames
+from embedonce.pipeline.images.sequence import ImageSequence
+from embedonce.pipeline.images.timeline import read_image_timeline
 from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 from embedonce.pipeline.video.container import TemporaryError, VideoError
@@ -86,7 +88,7 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
 
 
 def _scan(task: ScanTask) -> Iterator[Scan | None]:
-    timeline = yield from limit_cpu_time(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
+    timeline = yield from limit_cpu_time(_reading(task), SCAN_LIMIT_SEC)
     if task.grid.fps is None and timeline.by_order:
         raise VideoError(
             "its packet timestamps do not identify its frames, so its key frames cannot be located; use --sampling fps"
@@ -98,7 +100,14 @@ def _scan(task: ScanTask) -> Iterator[Scan | None]:
     timeline, requests, saving = _requested(timeline, task.grid)
     canonical_size(*timeline.upright_size, ANY_SHORT_SIDE)  # refuses extreme aspect ratios before they are planned
     bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0], holes=None, index=None)
-    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests, _packed_plan(timeline, requests), saving)
+    plan = plan_of(task.path, timeline, requests.pts)
+    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests, plan, saving)
+
+
+def _reading(task: ScanTask) -> Generator[None, None, Timeline]:
+    if isinstance(task.path, ImageSequence):
+        return read_image_timeline(task.path)
+    return read_timeline(task.path, task.decoder)
 
 
 def _requested(timeline: Timeline, grid: Grid) -> tuple[Timeline, Requests, SnapSaving | None]:
@@ -110,8 +119,3 @@ def _requested(timeline: Timeline, grid: Grid) -> tuple[Timeline, Requests, Snap
     if is_decoded_completely(timeline):
         timeline = dataclasses.replace(timeline, notes=(*timeline.notes, NOTHING_TO_SNAP))
     return timeline, requests, saving_of(timeline, grid, requests)
-
-
-def _packed_plan(timeline: Timeline, requests: Requests) -> PackedPlan | None:
-    """Which packets must be decoded; None unless the packets' own timestamps identify the frames."""
-    return None if timeline.by_order else packed_plan(timeline.index, requests.pts)

@@ -19,8 +19,8 @@ from embedonce.pipeline.sources.settings import LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
 
 DATA_DIR = Option(
-    help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or a local download "
-    "of Ego4D, EPIC-KITCHENS-100 or UCF101.",
+    help="Folder of videos or of images, in any layout, the URL of one of videos (s3://, gs://, az://, https://), or "
+    "a local download of Ego4D or another data set of docs/data.md.",
     group=DATA,
     may_be_url=True,
 )

@@ -128,7 +128,7 @@ def _for_decoding(times: StageTimes) -> str:
     if times.workers < times.num_cores:
         return "more --decode-workers would help"
     if _decoding_share(times) < COMPUTING_SHARE:
-        return "the cores are not, so reading the videos takes long: a faster disk or network would help"
+        return "the cores are not, so the decode processes wait for what they read: a faster disk or network would help"
     return "the last videos or pieces of videos took longer than the others, so more --decode-workers would not help"
 
 

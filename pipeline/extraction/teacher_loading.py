@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from embedonce.cache.identity_document import check_teacher
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.cache.store import check_identity
@@ -110,9 +111,16 @@ def load_teacher(config: TeacherSettings, cached: TeacherIdentity | None = None)
     )
     if len(places) == 1:
         teacher: Teacher = loader.load(replace(options, device=places[0]))
+        if not isinstance(teacher, Teacher):
+            lacks = "identity, embed() and device_facts()"
+            raise ModelOptionError(f"the teacher {config.model} is a {type(teacher).__name__}, which lacks {lacks}")
     else:
         teacher = start_group(config.teacher_module, options, places, config.most_images)
     name = teacher.identity.name
+    try:
+        check_teacher(teacher.identity)
+    except (ValueError, TypeError) as error:
+        raise ModelOptionError(f"the teacher {name} has an identity that no cache can have: {error}") from error
     if loader_of(name) is not loader:
         raise ModelOptionError(
             f"the teacher loaded for {config.model!r} has the name {name!r}, under which it is not registered: later "

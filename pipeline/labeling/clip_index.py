@@ -18,16 +18,24 @@ WINDOW_SEC = 10.0  # maximum length of the clips that a whole video without anno
 
 
 class ClipIndex:
-    """The clips of a source by video. A clip without an end is cut into windows of equal length."""
+    """The clips of a source by video. A clip without an end is cut into windows of equal length, unless the source has
+    one clip per video.
+    """
 
     def __init__(self, source: Source):
+        self._max_sec = math.inf if source.one_clip_per_video else WINDOW_SEC
         self._clips: dict[str, list[Clip]] = defaultdict(list)
         for clip in source.clips:
             self._clips[clip.video_uid].append(clip)
 
     def over(self, videos: Iterable[PlannedVideo]) -> list[ClipLabel]:
         """The clips over these videos."""
-        return [cut for video in videos for clip in self._clips.get(video.uid, ()) for cut in _cut(clip, video)]
+        return [
+            cut
+            for video in videos
+            for clip in self._clips.get(video.uid, ())
+            for cut in _cut(clip, video, self._max_sec)
+        ]
 
 
 def revision_of(reader: CacheReader, plan: list[PlanPart], source: Source, labels: LabelSet) -> Revision:
@@ -37,12 +45,12 @@ def revision_of(reader: CacheReader, plan: list[PlanPart], source: Source, label
     return revise(reader.clip_parts(labels.name), current, labels, source, videos)
 
 
-def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
+def _cut(clip: Clip, video: PlannedVideo, max_sec: float) -> list[ClipLabel]:
     first_sec = float(seconds(video.first_pts, video.time_base))
     start = min(first_sec, clip.end_sec - TIME_TOLERANCE_SEC) if clip.start_sec == -math.inf else clip.start_sec
     if clip.end_sec != math.inf:
         return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split, clip.labels)]
-    count = max(1, math.ceil((video.end_sec - TIME_TOLERANCE_SEC - start) / WINDOW_SEC))
+    count = max(1, math.ceil((video.end_sec - TIME_TOLERANCE_SEC - start) / max_sec))
     end = video.end_sec if video.end_sec > start else start + WINDOW_SEC  # it begins after the video: no frame is in it
     bounds = np.linspace(start, end, count + 1)
     return [

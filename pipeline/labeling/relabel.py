@@ -106,6 +106,8 @@ def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetReques
     requests = []
     for annotation, name, source in _labels(config, reader):
         matched = match_source(source, cached)
+        for note in (note for note in matched.notes if note not in source.notes):
+            log.info("%s", note)
         _note_unknown_videos(matched, cached)
         head = possible_head(chosen_head(config.teacher_head, prompts), teacher, matched)
         choices = config.label_set or name, style, config.store_logits, prompts
@@ -114,9 +116,11 @@ def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetReques
 
 
 def _note_unknown_videos(source: Source, cached: CachedVideos) -> None:
-    unknown = sorted({clip.video_uid for clip in source.clips} - cached.planned.keys())
-    if unknown:
-        log.info("videos that the cache does not have, whose clips are left out: %d (%s)", len(unknown), some(unknown))
+    unknown = {clip.video_uid for clip in source.clips} - cached.planned.keys()
+    file_of = {video.uid: video.source for video in source.videos}
+    names = sorted(file_of.get(uid, uid) for uid in unknown)
+    if names:
+        log.info("videos that the cache does not have, whose clips are left out: %d (%s)", len(names), some(names))
 
 
 def _labels(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:

@@ -70,8 +70,8 @@ def _part_of(parts) -> dict[str, int]:
 def _change_lines(name: str, gone: list[str], changed: dict[str, str], videos: Videos):
     if gone:
         yield (
-            f"label set {name}: videos whose clips are removed, because their files are gone or have changed: "
-            f"{len(gone)} ({some(_names(gone, videos))}); their frames stay in the cache"
+            f"label set {name}: videos whose clips are removed, because their files are gone or have changed, or the "
+            f"data name them no more: {len(gone)} ({some(_names(gone, videos))}); their frames stay in the cache"
         )
     if changed:
         changes = some([f"{_name(uid, videos)}: {difference}" for uid, difference in changed.items()])

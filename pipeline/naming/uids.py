@@ -9,7 +9,11 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 _HEX = frozenset("0123456789ABCDEF")
 PART = "__"  # separates the uuid of a recording from the uuid of the part that a file contains
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_PART_OF_RECORDING = re.compile(f"({_UUID}){PART}{_UUID}")
+_PARTS_OF_RECORDINGS = (
+    re.compile(f"({_UUID}){PART}{_UUID}"),
+    re.compile(r"(.*v_[A-Za-z]+_g\d\d)_c\d\d_2Eavi(?:__[0-9a-f]{8}(?:-\d+)?)?"),  # v_YoYo_g09_c02.avi of UCF101
+    re.compile(r"(nusar-2021_[\w-]+)_2F(?:C\d|HMC_)\w+", re.ASCII),  # `sequence/view.mp4` of Assembly101
+)
 _PREFIX = "x__"  # added to a uid that would not begin with a letter or digit
 _PREFIX_LOOKALIKE = "x_5F_"  # replaces the prefix in uids of paths that begin with it
 _SHORTENED = "_2D"  # separates head and hash of a long path; "-" is never escaped, so escape() never returns this
@@ -80,12 +84,14 @@ def part_uid(recording_uid: str, part: str) -> str:
 
 
 def recording_of(uid: str) -> str:
-    """The uid of the recording that a video belongs to: for uids of part_uid() its first part, else the uid itself.
+    """The uid of the recording that a video belongs to, or what stands for it; of most videos, their own uid.
 
-    Parts of a recording look alike, so they must stay in the same split.
+    For uids of part_uid(), their first part; for those of UCF101, the group (`g09`), which was cut from one recording;
+    for a view of Assembly101, the sequence. Parts and views of a recording look alike, so they must stay in the same
+    split.
     """
-    match = _PART_OF_RECORDING.fullmatch(uid)
-    return match[1] if match else uid
+    matches = (pattern.fullmatch(uid) for pattern in _PARTS_OF_RECORDINGS)
+    return next((match[1] for match in matches if match), uid)
 
 
 def safe_annotation_uid(uid: str) -> str:

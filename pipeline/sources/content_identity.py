@@ -1,14 +1,13 @@
 """Identifies files by content: a fast fingerprint of sampled bytes, a full hash, and a full comparison."""
 
-import errno
 import hashlib
 import io
-import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from embedonce.pipeline.images.joined_files import open_regular
+from embedonce.pipeline.remote_files.remote_file import RemoteFile
 from embedonce.pipeline.sources.source import VideoPath
 
 WHOLE_BYTES = 1 << 20  # files up to this size are hashed completely
@@ -24,7 +23,7 @@ def fingerprint(path: VideoPath) -> str:
     Equal files have equal fingerprints. "" if the file cannot be read.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             size = file.seek(0, 2)
             digest = hashlib.sha256(f"{size}\n".encode())
             for start, length in _parts(size):
@@ -38,24 +37,24 @@ def fingerprint(path: VideoPath) -> str:
 def whole_fingerprint(path: VideoPath) -> str:
     """SHA-256 of all bytes of a file, to distinguish files with equal samples. "" if it cannot be read."""
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 
 
-def fingerprints(paths: Iterable[VideoPath]) -> list[str]:
-    """The fingerprint() of each path, in order."""
+def in_threads(read: Callable[[VideoPath], str], paths: Iterable[VideoPath]) -> list[str]:
+    """read() of each path, in order, of several at once."""
     paths = list(paths)
-    is_remote = any(not isinstance(path, Path) for path in paths)
+    is_remote = any(isinstance(path, RemoteFile) for path in paths)
     with ThreadPoolExecutor(REMOTE_READER_THREADS if is_remote else READER_THREADS) as pool:
-        return list(pool.map(fingerprint, paths))
+        return list(pool.map(read, paths))
 
 
 def are_equal(a: VideoPath, b: VideoPath) -> bool:
     """Whether two files have the same bytes; reads both completely. False if one cannot be read."""
     try:
-        with _opened(a) as ours, _opened(b) as theirs:
+        with opened(a) as ours, opened(b) as theirs:
             while True:
                 chunk = ours.read(COMPARED_BYTES)
                 if chunk != theirs.read(COMPARED_BYTES):
@@ -68,20 +67,14 @@ def are_equal(a: VideoPath, b: VideoPath) -> bool:
 
 def read_whole(path: VideoPath) -> Iterator[None]:
     """Read a file to its end, COMPARED_BYTES per step. OSError if it cannot be read."""
-    with _opened(path) as file:
+    with opened(path) as file:
         while file.read(COMPARED_BYTES):
             yield
 
 
-def _opened(path: VideoPath) -> io.BufferedReader:
+def opened(path: VideoPath) -> io.BufferedReader:
     """A regular file, open for reading. OSError for anything else: reading a pipe or a device may block forever."""
-    if not isinstance(path, Path):
-        return path.open()
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return open(handle, "rb")
+    return open_regular(path) if isinstance(path, Path) else path.open()
 
 
 def _parts(size: int) -> list[tuple[int, int]]:

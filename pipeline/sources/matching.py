@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from embedonce.cache.errors import some
+from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlannedVideo, PlanPart, newest_uids
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import MAX_UID_LENGTH
@@ -18,6 +18,8 @@ from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.withdrawn import WithdrawnVideos
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.sources.duplicates import Duplicate, duplicate_notes, without_duplicates
+from embedonce.pipeline.sources.known_files import KnownFiles
+from embedonce.pipeline.sources.match_notes import change_notes, missing_notes
 from embedonce.pipeline.sources.source import Clip, Source, Video, union
 from embedonce.pipeline.sources.withdrawn import with_fingerprints, without_withdrawn
 from embedonce.pipeline.splits.assignment import split_by_hash
@@ -28,11 +30,15 @@ NO_FILE = (0, 0)  # (bytes, modification time) of a quarantined video whose file
 
 @dataclass(frozen=True)
 class CachedVideos:
-    """The videos that a cache has planned, those it has quarantined (name -> record), and those removed for good."""
+    """The videos that a cache has planned, those it has quarantined (name -> record), and those removed for good.
+
+    files: the files that it knows the fingerprints of.
+    """
 
     plan: list[PlanPart] = field(default_factory=list)
     quarantined: dict[str, QuarantinedVideo] = field(default_factory=dict)
     withdrawn: WithdrawnVideos = field(default_factory=WithdrawnVideos)
+    files: KnownFiles = field(default_factory=KnownFiles)
 
     @classmethod
     def of_writer(cls, writer: CacheWriter) -> "CachedVideos":
@@ -42,7 +48,8 @@ class CachedVideos:
     @classmethod
     def of_state(cls, state: CacheState) -> "CachedVideos":
         """Those of a cache that others may be writing."""
-        return cls(state.plan, state.quarantined, state.reader.withdrawn())
+        files = KnownFiles(Layout(state.reader.store).file_fingerprints)
+        return cls(state.plan, state.quarantined, state.reader.withdrawn(), files)
 
     @classmethod
     def of_folder(cls, cache_dir: Path | str) -> "CachedVideos":
@@ -50,7 +57,8 @@ class CachedVideos:
         if not has_cache(cache_dir):
             return cls()
         reader = open_reader(cache_dir)
-        return cls(reader.plan(), reader.quarantined(), reader.withdrawn())
+        files = KnownFiles(Layout(reader.store).file_fingerprints)
+        return cls(reader.plan(), reader.quarantined(), reader.withdrawn(), files)
 
     @property
     def planned(self) -> dict[str, PlannedVideo]:
@@ -68,18 +76,21 @@ def match_sources(sources: Mapping[str, Source], cached: CachedVideos) -> dict[s
 
     A file with the content of a planned video is that video, wherever it is now. A file whose content differs from the
     planned video of its uid is a new video with a new uid. Copies with the same labels and split count as one video;
-    a note lists them. Videos that were removed from the cache for good are left out, with their clips. Idempotent.
+    a note lists them. A missing file keeps its clips if the cache has its frames and no other file has that content.
+    Videos that were removed from the cache for good are left out, with their clips. Idempotent.
     """
-    sources = without_withdrawn(sources, cached.withdrawn, {video.fingerprint for video in cached.planned.values()})
+    planned = cached.planned
+    known_content = {video.fingerprint for video in planned.values()}
+    sources = without_withdrawn(sources, cached.withdrawn, known_content, cached.files)
     together = union(sources)
-    videos = with_fingerprints(together.videos)
+    videos = with_fingerprints(together.videos, cached.files)
     duplicates: dict[str, Duplicate] = {}
     if together.uids_from_paths:
-        videos, duplicates = without_duplicates(videos, together, cached.planned)
+        videos, duplicates = without_duplicates(videos, together, planned)
     matched = _match(videos, cached, together.uids_from_paths)
     newest = newest_uids(cached.plan)
-    notes = (*duplicate_notes(duplicates.values()), *_change_notes(matched.values(), cached))
-    return {kind: _apply(source, matched, duplicates, newest, notes) for kind, source in sources.items()}
+    notes = (*duplicate_notes(duplicates.values()), *change_notes(matched.values(), planned))
+    return {kind: _apply(source, matched, duplicates, newest, planned, notes) for kind, source in sources.items()}
 
 
 def match_source(source: Source, cached: CachedVideos) -> Source:
@@ -131,23 +142,32 @@ def _apply(
     matched: dict[str, Video],
     duplicates: Collection[str],
     newest: dict[str, str],
+    planned: Mapping[str, PlannedVideo],
     notes: tuple[str, ...],
 ) -> Source:
     """The source with the matched uids. newest: uid -> newest uid, for videos of the data that only the cache has."""
     videos = {video.uid: matched[video.uid] for video in source.videos if video.uid in matched}
-    missing = set(source.missing)
+    missing = {uid: newest.get(uid, uid) for uid in source.missing}
+    now_elsewhere = _now_elsewhere(missing, matched.values())
     clips = []
     for clip in source.clips:
-        if clip.video_uid in duplicates:
-            continue
         old = uid = clip.video_uid
         if old in videos:
             uid = videos[old].uid
+        elif old in duplicates or old in now_elsewhere:
+            continue
         elif old in missing or not source.uids_from_paths:
             uid = newest.get(old, old)
         clips.append(clip if uid == old else _of_video(clip, uid, source.splits_by_hash))
-    all_notes = source.notes + tuple(note for note in notes if note not in source.notes)
+    about_missing = missing_notes(missing, now_elsewhere, planned)
+    all_notes = tuple(dict.fromkeys((*source.notes, *notes, *about_missing)))
     return replace(source, videos=tuple(videos.values()), clips=tuple(clips), notes=all_notes)
+
+
+def _now_elsewhere(missing: Mapping[str, str], matched: Collection[Video]) -> dict[str, Video]:
+    """Uid of a missing file -> the file that has its content now. missing: uid -> uid in the cache."""
+    file_of = {video.uid: video for video in matched}
+    return {uid: file_of[cached_uid] for uid, cached_uid in missing.items() if cached_uid in file_of}
 
 
 def _of_video(clip: Clip, uid: str, splits_by_hash: bool) -> Clip:
@@ -155,22 +175,3 @@ def _of_video(clip: Clip, uid: str, splits_by_hash: bool) -> Clip:
     old = clip.video_uid
     name = uid + clip.clip_id.removeprefix(old) if clip.clip_id.startswith(old) else clip.clip_id
     return replace(clip, clip_id=name, video_uid=uid, split=split_by_hash(uid) if splits_by_hash else clip.split)
-
-
-def _change_notes(matched: Collection[Video], cached: CachedVideos) -> list[str]:
-    """Which files were moved or replaced since they were planned."""
-    planned = cached.planned
-    moved = [v for v in matched if v.uid in planned and planned[v.uid].source != v.source]
-    replaced = [v for v in matched if v.uid not in planned and v.replaces]
-    notes = []
-    if moved:
-        pairs = [f"{planned[v.uid].source} -> {v.source}" for v in moved]
-        notes.append(
-            f"files that were moved since they were planned and keep their frames: {len(moved)} ({some(pairs)})"
-        )
-    if replaced:
-        notes.append(
-            "files whose content changed since they were planned: they are extracted as new videos, and the frames of "
-            f"the old ones stay without labels: {len(replaced)} ({some([v.source for v in replaced])})"
-        )
-    return notes

@@ -9,11 +9,19 @@ from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
+from embedonce.pipeline.sources.assembly101.video_source import AssemblySource
+from embedonce.pipeline.sources.charades_ego.video_source import CharadesEgoSource
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.egoexo.video_source import EgoExoSource
+from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
+from embedonce.pipeline.sources.file_lists.video_source import FileListSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.frames.video_source import FramesSource
+from embedonce.pipeline.sources.hd_epic.video_source import HdEpicSource
+from embedonce.pipeline.sources.kinetics.video_source import KineticsSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
@@ -23,13 +31,21 @@ SOURCES: list[VideoSource] = [
     SyntheticSource(),
     ManifestSource(),
     EpicSource(),
+    CharadesEgoSource(),
+    EgoExoSource(),
+    HdEpicSource(),
     UcfSource(),
+    EgteaSource(),
+    AssemblySource(),
+    KineticsSource(),
+    FileListSource(),
     Ego4dSource(),
+    FramesSource(),
     FolderSource(),  # last: it reads any folder
 ]
 
-
-_BUILT_IN = (SyntheticSource, ManifestSource, Ego4dSource, FolderSource)  # whose options are fields of ExtractConfig
+# Those whose options are fields of ExtractConfig
+_BUILT_IN = (SyntheticSource, ManifestSource, Ego4dSource, FramesSource, FolderSource)
 
 
 def register(source: VideoSource) -> None:
@@ -40,13 +56,15 @@ def register(source: VideoSource) -> None:
 
 
 def plugin_options() -> tuple[Option, ...]:
-    """The options of the registered sources that are not fields of the commands' settings."""
-    return tuple(
-        option
-        for source in SOURCES
-        if type(source) not in _BUILT_IN
-        for option in declared_options(source.options_type)
-    )
+    """The options of the registered sources that are not fields of the commands' settings.
+
+    A source may have options of those that are built in as well, such as --frames-rate.
+    """
+    declared: dict[bool, list[Option]] = {True: [], False: []}
+    for source in SOURCES:
+        declared[type(source) in _BUILT_IN] += declared_options(source.options_type)
+    fields = {option.name for option in declared[True]}
+    return tuple(option for option in declared[False] if option.name not in fields)
 
 
 def options_of(source: VideoSource, settings: object) -> Any:

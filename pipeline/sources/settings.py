@@ -14,6 +14,7 @@ from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import LABELS, plugin_settings, setting
 from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
+from embedonce.pipeline.sources.frames.options import FramesOptions
 from embedonce.pipeline.sources.manifest.options import ManifestOptions
 from embedonce.pipeline.sources.registry import asks_for_annotations, plugin_options
 
@@ -39,7 +40,7 @@ class AnnotationSettings(Ego4dOptions, Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelingSettings(ManifestOptions, AnnotationSettings):
+class LabelingSettings(ManifestOptions, FramesOptions, AnnotationSettings):
     """Which label set a command makes: its classes and its name. source_settings: options of registered plug-ins."""
 
     classes: Path | None = setting(shared.CLASSES)
@@ -71,6 +72,8 @@ class LabelingSettings(ManifestOptions, AnnotationSettings):
             raise ValueError(f"{given[0]} needs a single kind of annotations, but --annotations names {num_kinds}")
         if self.skip_missing and self.manifest is None:
             raise ValueError("--skip-missing requires --manifest")
+        if self.frames_prefix is not None and self.frames_rate is None:
+            raise ValueError("--frames-prefix requires --frames-rate")
         if self.classes and self.class_names:
             raise ValueError(
                 "--classes (other classes) and --class-names (new names for the classes of the data) exclude each "

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.remote_files.remote_file import RemoteFile
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 
 UNLABELED = -1
-VideoPath = Path | RemoteFile
+VideoPath = Path | RemoteFile | ImageSequence
 DataFolder = Path | RemoteFolder
 
 
 @dataclass(frozen=True)
 class Video:
-    """One video file, on this machine or behind a URL.
+    """One video file, on this machine or behind a URL, or a video whose frames are images in a folder.
 
     source: path relative to the data folder, with forward slashes. redacted: [start_sec, end_sec) intervals, in
     seconds on the container's timeline, that must never be decoded. left_eye: frames hold two views side by side, of
@@ -86,8 +87,9 @@ class Source:
     data define no splits, so that the split of a video follows from its uid. split_rules: (uid of a recording, its
     split, the rule that assigned it). uids_from_paths: uids are made from file paths, so that a moved file is
     recognized by its content. has_fixed_clips: the clips of a video do not change once they are in a label set.
-    no_classes_reason: why no classes were found, or "". withdrawn: paths of files that are left out because their
-    videos were removed from the cache for good.
+    one_clip_per_video: a clip without an end lasts to the end of its video, as data sets of short videos are evaluated;
+    otherwise it is cut into windows. no_classes_reason: why no classes were found, or "". withdrawn: paths of files
+    that are left out because their videos were removed from the cache for good.
     """
 
     root: DataFolder
@@ -104,6 +106,7 @@ class Source:
     split_rules: tuple[tuple[str, str, str], ...] = ()
     uids_from_paths: bool = True
     has_fixed_clips: bool = False
+    one_clip_per_video: bool = False
     no_classes_reason: str = ""
     withdrawn: tuple[str, ...] = ()
 

@@ -10,8 +10,8 @@ from functools import partial
 
 import numpy as np
 
+from embedonce.models.machine_errors import is_out_of_memory
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
 from embedonce.pipeline.teachers.teacher import OverlappingTeacher, Teacher
 
 CPU_IMAGES = 64  # smaller batches are slower, larger ones hardly faster (docs/benchmarks.md)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
-from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
+from embedonce.models.machine_errors import is_out_of_memory
 from embedonce.pipeline.teachers.batch_size import (
     AHEAD,
     FOUND,
@@ -127,7 +127,8 @@ class BatchedTeacher:
         return self.embed(crops) if vectors is None else self._checked(vectors, len(crops))
 
     def _checked(self, vectors: np.ndarray, count: int) -> np.ndarray:
-        return checked_vectors(vectors, count, self.identity)
+        """A copy: the teacher may use the memory again for the next batch."""
+        return checked_vectors(vectors, count, self.identity).copy()
 
     def _if_it_fits(self, step: Callable[[], Value]) -> Value | None:
         """None if there is too little memory for this batch beside the one before: they no longer overlap then."""

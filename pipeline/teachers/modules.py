@@ -5,6 +5,7 @@ NAME is a function or class of the file that makes the teacher.
 
 import contextlib
 import importlib.util
+import os
 import re
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ from types import ModuleType
 
 from embedonce.cache.errors import CacheError
 from embedonce.models.errors import ModelError, ModelOptionError
+from embedonce.models.machine_errors import is_out_of_memory
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
-from embedonce.pipeline.teachers.made_teacher import FACTS, made_teacher
+from embedonce.pipeline.teachers.made_identity import FACTS
+from embedonce.pipeline.teachers.made_teacher import made_teacher
 from embedonce.pipeline.teachers.registry import register, registered
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions
 
@@ -76,7 +78,8 @@ def _with_name(option: Path, path: Path, name: str, model: str | None) -> str:
 
 def _run(path: Path, option: Path) -> ModuleType:
     """Run a file. ModelOptionError if it fails."""
-    spec = importlib.util.spec_from_file_location(f"teacher_module_{path.stem}", path)
+    file = os.path.abspath(path)
+    spec = importlib.util.spec_from_file_location(f"teacher_module_{path.stem}", file)
     if not path.is_file():
         raise ModelOptionError(f"--teacher-module {option}: there is no such file")
     if spec is None or spec.loader is None:
@@ -84,29 +87,38 @@ def _run(path: Path, option: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except MemoryError:
-        raise  # a problem of the machine, not of the file
-    except Exception as error:  # whatever the user's code raises
-        problem = f"{type(error).__name__}: {error}{_line_in(path, error)}"
+    except (MemoryError, KeyboardInterrupt):
+        raise  # a problem of the machine, not of the file; an interruption
+    except BaseException as error:  # whatever the user's code raises, sys.exit() too
+        problem = f"{error_text(error)}{_line_in(file, error)}"
         raise ModelOptionError(f"--teacher-module {option} cannot be imported: {problem}") from error
     return module
 
 
 @contextlib.contextmanager
 def module_errors(option: Path | None) -> Iterator[None]:
-    """Turn what the user's own code raises into a ModelError with the line; other errors pass."""
+    """Turn what the user's own code raises, SystemExit too, into a ModelError with the line; other errors pass."""
+    match = _WITH_NAME.fullmatch(str(option or ""))
+    file = os.path.abspath(match[1] if match else option or "")  # before the user's code may change the working folder
     try:
         yield
-    except Exception as error:
-        match = _WITH_NAME.fullmatch(str(option or ""))
-        line = _line_in(Path(match[1]) if match else option, error) if option is not None else ""
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        line = _line_in(file, error) if option is not None else ""
         if not line or isinstance(error, _KNOWN) or is_out_of_memory(error):
             raise
-        problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ModelError(f"--teacher-module {option} failed: {problem}{line}") from error
+        raise ModelError(f"--teacher-module {option} failed: {error_text(error)}{line}") from error
 
 
-def _line_in(path: Path | None, error: Exception) -> str:
-    """Where in the file the error arose, as ` (line N)`; "" if it did not, or if the message says so itself."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+def error_text(error: BaseException) -> str:
+    """The kind of the error, and what it says, if anything."""
+    return " ".join(f"{type(error).__name__}{f': {error}' if str(error) else ''}".split())[:300]
+
+
+def _line_in(file: str, error: BaseException) -> str:
+    """Where in the file the error or its cause arose, as ` (line N)`; "" if it did not, or if the message says so."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if not frames and error.__cause__ is not None:
+        return _line_in(file, error.__cause__)
     return f" (line {frames[-1].lineno})" if frames else ""

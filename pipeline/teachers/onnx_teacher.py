@@ -8,6 +8,7 @@ import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.errors import ModelOptionError, WeightsError
+from embedonce.models.machine_errors import is_of_the_machine
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.pipeline.runtimes.requirements import ONNX_FILES, require
 from embedonce.pipeline.teachers.output_checks import checked_probe
@@ -102,7 +103,7 @@ class OnnxLoader(TeacherLoader):
             weights = onnx_weights(path)
             session, device = _session(path, options.device)
         except Exception as error:  # onnx and ONNX Runtime have many kinds
-            if isinstance(error, (MemoryError, ModelOptionError)):
+            if isinstance(error, ModelOptionError) or is_of_the_machine(error):
                 raise
             raise WeightsError(f"{path} cannot be loaded as an ONNX model: {_line(error)}") from error
         teacher = OnnxTeacher(path, session, device)

@@ -5,7 +5,7 @@ import numpy as np
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.cache.vectors import MIN_COSINE, embeddings_problem
 from embedonce.models.errors import ModelError
-from embedonce.pipeline.teachers.teacher import Teacher
+from embedonce.pipeline.teachers.teacher import OverlappingTeacher, Teacher
 
 NUM_PROBES = 3
 
@@ -30,13 +30,40 @@ def checked_probe(teacher: Teacher, name: str) -> Teacher:
     shape = (NUM_PROBES, *teacher.identity.input_shape)
     crops = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     crops[0] = 128
-    first, second = (checked_vectors(teacher.embed(crops), NUM_PROBES, teacher.identity, name) for _ in range(2))
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ModelError(f"the teacher {name} returned embeddings that are not finite")
-    worst = float((first * second).sum(1).min())
+    given = crops.copy()
+    first, second = (_finite(teacher.embed(crops), teacher, name) for _ in range(2))
+    if not np.array_equal(crops, given):
+        raise ModelError(f"the teacher {name} changes the images that it is given: let embed() change a copy of them")
+    worst = _worst(first, second)
     if worst < MIN_COSINE:
         raise ModelError(
             f"the teacher {name} embeds the same images differently each time (cosine {worst:.4f}): put it into "
             "evaluation mode, without dropout and random numbers"
         )
+    if isinstance(teacher, OverlappingTeacher):
+        _check_begun(teacher, crops, first, name)
     return teacher
+
+
+def _check_begun(teacher: OverlappingTeacher, crops: np.ndarray, expected: np.ndarray, name: str) -> None:
+    """ModelError unless two batches that are begun one after the other have the results of embed()."""
+    pending = [teacher.begin(np.ascontiguousarray(images)) for images in (crops, crops[::-1])]
+    begun, reversed_ones = (_finite(finish(), teacher, name) for finish in pending)
+    lowest = min(_worst(begun, expected), _worst(reversed_ones[::-1], expected))
+    if lowest < MIN_COSINE:
+        raise ModelError(
+            f"the teacher {name}: the results of begin() are not those of embed() (cosine {lowest:.4f}): a batch "
+            "that is begun must not change the result of the one before"
+        )
+
+
+def _finite(vectors: np.ndarray, teacher: Teacher, name: str) -> np.ndarray:
+    """A copy of what the teacher returned for the probes: it may use the memory again. ModelError if it is invalid."""
+    if not np.isfinite(checked_vectors(vectors, NUM_PROBES, teacher.identity, name)).all():
+        raise ModelError(f"the teacher {name} returned embeddings that are not finite")
+    return vectors.copy()
+
+
+def _worst(a: np.ndarray, b: np.ndarray) -> float:
+    """The lowest cosine of two arrays of unit vectors, row by row."""
+    return float((a * b).sum(1).min())

@@ -20,7 +20,7 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.engines.channel import Channel
 from embedonce.pipeline.processes.allocator import keep_freed_memory
 from embedonce.pipeline.teachers.batches import BatchedTeacher
-from embedonce.pipeline.teachers.modules import model_of_module
+from embedonce.pipeline.teachers.modules import error_text, model_of_module
 from embedonce.pipeline.teachers.registry import loader_of
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher, long_texts
 
@@ -121,9 +121,9 @@ def serve(channel: Channel, orders: Orders) -> None:
         _serve(channel, *_loaded(channel, orders))
     except (EOFError, ConnectionError):
         raise  # the parent is gone
-    except Exception as error:  # whatever a teacher raises
-        text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        channel.send(Failed(error if _is_known(error) else text))
+    except (Exception, SystemExit) as error:  # whatever a teacher raises
+        text = error_text(error)
+        channel.send(Failed(error if isinstance(error, Exception) and _is_known(error) else text))
 
 
 def _loaded(channel: Channel, orders: Orders) -> tuple[Teacher, BatchedTeacher]:

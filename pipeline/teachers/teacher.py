@@ -16,6 +16,7 @@ TIMED_BATCH = 16  # images
 TIMED_ROUNDS = 3  # after one that is not counted
 
 
+@runtime_checkable
 class Teacher(Protocol):
     """An image encoder whose embeddings are cached."""
 

@@ -75,6 +75,7 @@ def test_leftovers_of_repairs_and_of_killed_runs_are_removed_too(cache, backend)
     bytes_of_secret = (cache / "frames" / f"000001.{suffix}").read_bytes()
     (cache / "frames" / f"000099.{suffix}").write_bytes(bytes_of_secret)
     (cache / "records" / ".tmp-abc").write_bytes(SECRET.encode())
+    (cache / "file_fingerprints.json").write_bytes(SECRET.encode())
     (cache / "removed" / "000001" / "frames").mkdir(parents=True)
     (cache / "removed" / "000001" / "frames" / f"000001.{suffix}").write_bytes(bytes_of_secret)
     assert remove(cache, withdrawal([SECRET])).num_moved == 1

@@ -19,7 +19,7 @@ from embedonce.pipeline.metrics.json_forms import find_mismatch
 from embedonce.pipeline.metrics.results_schema import SCHEMA
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.tiny_cache import make_tiny_cache
-from tests.support.videos import write_video
+from tests.support.videos import write_actions
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -54,12 +54,7 @@ def fake_teacher(monkeypatch):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("videos")
-    for action in ("cut bread", "stir pot"):
-        (root / action).mkdir()
-        for number in range(5):
-            write_video(root / action / f"{number}.mp4", 60)
-    return root
+    return write_actions(tmp_path_factory.mktemp("videos"), 5, 60)
 
 
 @pytest.fixture(scope="module")

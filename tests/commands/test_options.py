@@ -101,13 +101,38 @@ LOCAL_COPIES = {
 }
 STORE = "labeling/test_store_logits.py::test_a_label_set_without_stored_logits_keeps_its_choice"
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
+IMAGES = "sources/frames/test_source.py::"
 TABLES = {
     "ucf_split": (None, "sources/ucf101/test_source.py::test_the_lists_give_classes_and_splits"),  # of a plug-in
     "epic_labels": (
         None,  # an option of a plug-in
         "sources/epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_timestamps",
     ),
+    "charades_labels": (
+        None,  # an option of a plug-in
+        "sources/charades_ego/test_frames.py::test_every_frame_has_the_actions_that_are_going_on",
+    ),
+    "egoexo_labels": (
+        None,  # an option of a plug-in
+        "sources/egoexo/test_frames.py::test_every_keystep_is_on_the_frames_of_its_segments",
+    ),
+    "hd_epic_labels": (
+        None,  # an option of a plug-in
+        "sources/hd_epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_narration",
+    ),
+    "assembly101_labels": (
+        None,
+        "sources/assembly101/test_source.py::test_actions_verbs_and_nouns_label_the_same_clips",
+    ),
+    "egtea_labels": (None, "sources/egtea/test_source.py::test_actions_verbs_and_nouns_label_the_same_cut_clips"),
+    "egtea_split": (None, "sources/egtea/test_source.py::test_actions_verbs_and_nouns_label_the_same_cut_clips"),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
+    "frames_rate": ("--frames-rate 29.97", "sources/frames/test_frames.py::test_every_image_is_a_frame_of_its_time"),
+    "frames_layout": (
+        "--frames-layout images",
+        IMAGES + "test_numbered_images_may_stand_for_themselves",
+    ),
+    "frames_prefix": ("--frames-rate 5 --frames-prefix img_", IMAGES + "test_a_prefix_chooses_the_frames"),
     "skip_missing": (
         None,  # it requires --manifest
         "sources/manifest/test_source.py::test_missing_videos_are_left_out_on_demand_and_those_of_the_cache_keep_their_clips",

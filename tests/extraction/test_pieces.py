@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -24,6 +25,7 @@ from embedonce.pipeline.video.entry_points import EntryPoints
 from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan
 from tests.extraction.test_runner import check_same_rows, content, make_source
 from tests.support.fake_teacher import FakeTeacher
+from tests.support.image_files import write_frames
 from tests.support.mixed_engine import CrashError, MixedEngine
 from tests.support.videos import write_video
 
@@ -186,6 +188,24 @@ def test_pieces_give_what_the_whole_video_gives_in_any_order(folder, run, cut_sh
     check_same(run(source, "pieces", workers=4, seed=seed), whole)
     assert sorted(task.piece for task in tasks if task.uid == "long") == [0, 1, 2, 3]
     assert sum(len(task.pts) for task in tasks if task.uid == "long") == len(whole["rows"]) - 2
+
+
+def test_folders_of_frames_are_cut_as_other_videos_are(run, cut_short, tasks, tmp_path):
+    (tmp_path / "data").mkdir()
+    write_frames(tmp_path / "data" / "long", [*range(1, 40), *range(41, 61)])
+    source = union(open_sources(tmp_path / "data", SimpleNamespace(frames_rate=30.0)))
+    whole = run(source, "whole", fps=30.0)
+    cut_short(15)
+    tasks.clear()
+    check_same(run(source, "pieces", workers=4, fps=30.0), whole)
+    assert sorted((task.piece, task.pieces) for task in tasks) == [(0, 3), (1, 3), (2, 3)]
+    assert sum(len(task.pts) for task in tasks) == len(whole["rows"]) == 59
+    with pytest.raises(KeyboardInterrupt):
+        run(source, "resumed", fps=30.0, teacher=Interrupting(16))
+    assert 0 < len(content(tmp_path / "resumed")) < 59
+    tasks.clear()
+    check_same(run(source, "resumed", workers=4, fps=30.0), whole)
+    assert any(task.pieces > 1 for task in tasks), "what is left is planned and cut"
 
 
 @pytest.mark.slow

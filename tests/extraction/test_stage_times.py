@@ -27,20 +27,23 @@ def test_the_lines_of_a_run():
     ]
 
 
+SLOW_READING = "the cores are not, so the decode processes wait for what they read: a faster disk or network would help"
+
+
 @pytest.mark.parametrize(
     "changes, conclusion",
     [
         ({}, MORE_WORKERS),
         ({"cores": 0.95}, "decode-bound; all 2 cores are busy, so only more cores or a lower --fps would help"),
         ({"tasks": 1}, "there were no further videos or pieces of videos, so more --decode-workers would not help"),
-        ({"workers": 2}, "the cores are not, so reading the videos takes long: a faster disk or network would help"),
+        ({"workers": 2}, SLOW_READING),
         (
             {"workers": 2, "decode": 0.87, "teacher": 0.16, "cores": 0.85},
             "the last videos or pieces of videos took longer than the others, so more --decode-workers would not help",
         ),
         (
             {"workers": 2, "decode": 0.87, "teacher": 0.16, "cores": 0.65},
-            "the cores are not, so reading the videos takes long: a faster disk or network would help",
+            SLOW_READING,
         ),
         (TEACHER_BOUND, "teacher-bound; a GPU, a smaller teacher or fewer --views would help"),
         (TEACHER_BOUND | {"threads": 1}, "teacher-bound; a higher OMP_NUM_THREADS would help"),

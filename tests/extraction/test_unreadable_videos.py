@@ -36,7 +36,7 @@ def failing_reads(monkeypatch):
         def opened(path):
             raise OSError(number, os.strerror(number), str(path))
 
-        monkeypatch.setattr(content_identity, "_opened", opened)
+        monkeypatch.setattr(content_identity, "opened", opened)
 
     return fail
 

@@ -33,7 +33,7 @@ from embedonce.pipeline.teachers.teacher import CallTime
 from tests.conftest import planned_video
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
-from tests.support.videos import write_video
+from tests.support.videos import write_actions, write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -219,6 +219,8 @@ def test_windows_of_a_long_video_that_starts_late_are_equal(tmp_path):
     bounds = np.linspace(5.0, 30.0, 4)
     np.testing.assert_allclose([(clip.start_sec, clip.end_sec) for clip in clips], [*itertools.pairwise(bounds)])
     assert {(clip.label, clip.split, clip.video_uid) for clip in clips} == {(2, "val", "v")}
+    (one,) = ClipIndex(Source(tmp_path, "folder", (), (whole,), (), one_clip_per_video=True)).over([video])
+    assert (one.start_sec, one.end_sec) == (5.0, 30.0)
     known = Clip("c", "v", 7.0, 9.0, 1, "train")
     (clip,) = ClipIndex(Source(tmp_path, "folder", (), (known,), ())).over([video])
     assert clip == ClipLabel("c", "v", 7.0, 9.0, 1, "train")
@@ -346,11 +348,7 @@ class WithTower(FakeTeacher):
 @pytest.fixture
 def labeled(tmp_path_factory, monkeypatch) -> Path:
     """A folder of two classes; the fake teacher replaces the real one."""
-    root = tmp_path_factory.mktemp("labeled")
-    for action in ("cut bread", "stir pot"):
-        (root / action).mkdir()
-        for number in range(4):
-            write_video(root / action / f"{number}.mp4", 12)
+    root = write_actions(tmp_path_factory.mktemp("labeled"), 4, 12)
     monkeypatch.setattr(teacher_loading, "load_teacher", lambda config: WithTower())
     return root
 

@@ -17,9 +17,10 @@ URLS = ["s3://bucket/c", "s3:/bucket/c", "gs://b/c", "https://x.y/c", "HTTP://x/
 OPTIONS = [(name, param) for name, command in cli.main.commands.items() for param in command.params]
 OF_PATHS = [(name, param) for name, param in OPTIONS if isinstance(param.type, (LocalPath, LocalPathOrName))]
 LOCAL_ONLY = [(name, param) for name, param in OF_PATHS if not isinstance(param.type, LocalPathOrUrl)]
-NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats", "version",
-             "teacher_preprocess", "video", "part", "device", "ray_address", "epic_labels", "name",
-             "teacher", "teachers"}  # fmt: skip
+NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats",
+             "version", "teacher_preprocess", "video", "part", "device", "ray_address", "epic_labels", "name",
+             "teacher", "teachers", "egtea_labels", "assembly101_labels", "charades_labels", "egoexo_labels",
+             "hd_epic_labels", "frames_prefix"}  # fmt: skip
 
 
 def ids(pairs) -> list[str]:

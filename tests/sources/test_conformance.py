@@ -4,18 +4,40 @@ import shutil
 
 import pytest
 
+from embedonce.pipeline.sources.assembly101.video_source import AssemblySource
+from embedonce.pipeline.sources.charades_ego.video_source import CharadesEgoSource
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.egoexo.video_source import EgoExoSource
+from embedonce.pipeline.sources.egtea.video_source import EgteaSource
 from embedonce.pipeline.sources.epic.video_source import EpicSource
+from embedonce.pipeline.sources.file_lists.video_source import FileListSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.frames.video_source import FramesSource
+from embedonce.pipeline.sources.hd_epic.video_source import HdEpicSource
+from embedonce.pipeline.sources.kinetics.video_source import KineticsSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 from embedonce.pipeline.sources.ucf101.video_source import UcfSource
+from tests.support.assembly101_miniature import VIDEOS as ASSEMBLY_VIDEOS
+from tests.support.assembly101_miniature import write_tables as write_assembly_tables
+from tests.support.charades_ego_miniature import write_lists as write_charades_ego
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
+from tests.support.egoexo_miniature import VIDEOS as EGOEXO_VIDEOS
+from tests.support.egoexo_miniature import write_annotations as write_egoexo
+from tests.support.egtea_miniature import CLIPS, clip_file
+from tests.support.egtea_miniature import write_lists as write_egtea_lists
 from tests.support.epic_miniature import write_tables
+from tests.support.file_lists_miniature import VIDEOS as LISTED_VIDEOS
+from tests.support.file_lists_miniature import write_lists as write_file_lists
 from tests.support.folders import touch
+from tests.support.hd_epic_miniature import VIDEOS as HD_EPIC_VIDEOS
+from tests.support.hd_epic_miniature import write_annotations as write_hd_epic
+from tests.support.image_files import write_frames, write_image
+from tests.support.kinetics_miniature import FILES as KINETICS_FILES
+from tests.support.kinetics_miniature import write_tables as write_kinetics_tables
 from tests.support.ucf101_miniature import VIDEOS, write_lists
 
 
@@ -67,6 +89,36 @@ class TestEpicSource(SourceConformance):
         return {"epic_labels": "verbs,nouns"}
 
 
+class TestCharadesEgoSource(SourceConformance):
+    def make_source(self):
+        return CharadesEgoSource()
+
+    def make_data(self, root):
+        write_charades_ego(root)
+        touch(root, *(f"CharadesEgo_v1/{name}.mp4" for name in ("ABCDE", "ABCDEEGO", "PQRST", "PQRSTEGO")))
+        return {"charades_labels": "first,both,third-videos"}
+
+
+class TestEgoExoSource(SourceConformance):
+    def make_source(self):
+        return EgoExoSource()
+
+    def make_data(self, root):
+        write_egoexo(root / "annotations")
+        touch(root, *EGOEXO_VIDEOS.values())
+        return {"egoexo_labels": "keysteps,all-keysteps"}
+
+
+class TestHdEpicSource(SourceConformance):
+    def make_source(self):
+        return HdEpicSource()
+
+    def make_data(self, root):
+        write_hd_epic(root)
+        touch(root, *HD_EPIC_VIDEOS.values())
+        return {"hd_epic_labels": "verbs,nouns"}
+
+
 class TestUcfSource(SourceConformance):
     def make_source(self):
         return UcfSource()
@@ -74,6 +126,65 @@ class TestUcfSource(SourceConformance):
     def make_data(self, root):
         write_lists(root / "ucfTrainTestlist")
         touch(root, *(f"UCF-101/{name}" for name in VIDEOS))
+        return {}
+
+
+class TestFramesSource(SourceConformance):
+    reads_annotations = False
+
+    def make_source(self):
+        return FramesSource()
+
+    def make_data(self, root):
+        for split in ("train", "val"):
+            for name in ("cut bread", "stir pot"):
+                write_frames(root / split / name / "clip 1", range(1, 4))
+        return {"frames_rate": 29.97}
+
+
+class TestSingleImages(TestFramesSource):
+    def make_data(self, root):
+        for name in ("cut bread/a.jpg", "cut bread/b.png", "stir pot/c.webp"):
+            write_image(root / name, 1)
+
+
+class TestEgteaSource(SourceConformance):
+    def make_source(self):
+        return EgteaSource()
+
+    def make_data(self, root):
+        write_egtea_lists(root / "action_annotation")
+        touch(root, *map(clip_file, CLIPS))
+        return {"egtea_labels": "actions,verbs,nouns"}
+
+
+class TestAssemblySource(SourceConformance):
+    def make_source(self):
+        return AssemblySource()
+
+    def make_data(self, root):
+        write_assembly_tables(root / "fine-grained-annotations")
+        touch(root, *(f"recordings/{name}" for name in ASSEMBLY_VIDEOS))
+        return {"assembly101_labels": "verbs,nouns"}
+
+
+class TestKineticsSource(SourceConformance):
+    def make_source(self):
+        return KineticsSource()
+
+    def make_data(self, root):
+        write_kinetics_tables(root / "annotations")
+        touch(root, *KINETICS_FILES)
+        return {}
+
+
+class TestFileListSource(SourceConformance):
+    def make_source(self):
+        return FileListSource()
+
+    def make_data(self, root):
+        write_file_lists(root)
+        touch(root, *LISTED_VIDEOS)
         return {}
 
 
@@ -100,5 +211,7 @@ class TestSyntheticSource(SourceConformance):
 
 
 def test_every_registered_source_has_conformance_tests():
-    tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestEpicSource, TestUcfSource, TestSyntheticSource}
-    assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}
+    tested = {
+        type(tests().make_source()) for tests in SourceConformance.__subclasses__() if tests.__module__ == __name__
+    }
+    assert {type(source) for source in SOURCES} == tested

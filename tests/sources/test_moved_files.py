@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from embedonce.cache.convert import convert
+from embedonce.cache.layout import FILE_FINGERPRINTS
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import decode_tasks, teacher_loading
 from embedonce.pipeline.extraction.upright import PlannedShape
 from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.sources import known_files
 from embedonce.pipeline.sources.content_identity import WHOLE_BYTES, are_equal, fingerprint, whole_fingerprint
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
 from embedonce.pipeline.splits.assignment import split_by_hash
@@ -95,9 +97,9 @@ def test_a_moved_file_keeps_its_rows_and_gets_the_label_of_its_new_folder(videos
     )
     assert "videos whose clips changed: 1 (cut/1.mp4: cut -> stir)" in caplog.text
     assert is_sound(videos)
-    again = sorted((videos.parent / "c").rglob("*.json"))
+    again = sorted((videos.parent / "c" / "labels").rglob("*.json"))
     extract(videos)
-    assert sorted((videos.parent / "c").rglob("*.json")) == again  # nothing is left to revise
+    assert sorted((videos.parent / "c" / "labels").rglob("*.json")) == again  # nothing is left to revise
 
 
 @pytest.mark.integration
@@ -390,6 +392,24 @@ def test_a_converted_cache_has_the_labels_of_the_last_revision(videos):
 # -- fingerprints ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
+def test_a_second_run_hashes_no_file_again_and_removed_videos_are_not_named(videos, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(known_files, "SETTLED_SEC", -1e9)  # the files of this test are new
+    monkeypatch.setattr(known_files, "fingerprint", lambda path: hashed.append(path.name) or fingerprint(path))
+    extract(videos)
+    kept = videos.parent / "c" / FILE_FINGERPRINTS
+    assert len(hashed) == 4 and kept.read_text().count(".mp4") == 4 and is_sound(videos)
+    before = kept.read_bytes()
+    shutil.move(videos / "cut/1.mp4", videos / "cut/moved.mp4")
+    extract(videos)
+    assert hashed[4:] == ["moved.mp4"] and kept.read_bytes() != before
+    call("remove", "--cache-dir", videos.parent / "c", "--video", "cut_2F1_2Emp4", "--yes")
+    assert not kept.exists()
+    extract(videos)
+    assert kept.read_text().count(".mp4") == 3 and "moved" not in kept.read_text()
+
+
 def test_fingerprints_cover_every_byte_of_small_files_and_samples_of_large_ones(tmp_path):
     small, large = np.zeros(5000, np.uint8), np.zeros(3 * WHOLE_BYTES, np.uint8)
     seen = set()
@@ -419,13 +439,13 @@ def test_splits_by_hash_depend_on_the_uid_alone(videos):
 
 
 def test_large_files_that_differ_outside_the_samples_are_two_videos(tmp_path, monkeypatch):
-    from embedonce.pipeline.sources import duplicates, matching, withdrawn
+    from embedonce.pipeline.sources import duplicates, matching
     from embedonce.pipeline.sources.folder.video_source import folder_source
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         write_video(tmp_path / name / "1.mp4", 30)
-    monkeypatch.setattr(withdrawn, "fingerprints", lambda paths: ["e" * 64 for _ in paths])
+    monkeypatch.setattr(known_files, "fingerprint", lambda path: "e" * 64)
     matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
     assert len(matched.videos) == 2 and len({video.fingerprint for video in matched.videos}) == 2
     duplicates.refuse_conflicts(matched, {video.uid for video in matched.videos})

@@ -8,6 +8,7 @@ import pytest
 
 from embedonce.pipeline.naming.uids import (
     part_uid,
+    path_uid,
     recording_of,
 )
 from embedonce.pipeline.splits.assignment import one_split, selection_uids, split_by_hash
@@ -90,6 +91,18 @@ def test_parts_of_a_recording_are_selected_together():
     assert {recording_of(uid) for uid in chosen}.isdisjoint(recording_of(uid) for uid in set(parts) - chosen)
     few = [uid for uid in parts if uid not in chosen][:6]  # of two recordings, none of which the hash selects
     assert len(selection_uids(few)) == 3
+
+
+def test_clips_of_a_group_of_ucf101_are_selected_together():
+    groups = [[f"YoYo/v_YoYo_g{group:02}_c{clip:02}.avi" for clip in range(1, 5)] for group in range(1, 26)]
+    uids = [path_uid(name) for group in groups for name in group]
+    assert len({recording_of(uid) for uid in uids}) == 25
+    chosen = {recording_of(uid) for uid in selection_uids(uids)}
+    assert 0 < len(chosen) <= 5 and len(selection_uids(uids)) == 4 * len(chosen)
+    first = path_uid(groups[0][0])
+    assert recording_of(f"{first}__0123abcd") == recording_of(f"{first}__0123abcd-2") == recording_of(first)
+    others = ("YoYo_2Fv_YoYo_g09_c02_2Emp4", "YoYo_2FYoYo_g09_c02_2Eavi", "v_YoYo_c02_2Eavi")
+    assert [recording_of(uid) for uid in others] == list(others)
 
 
 def test_a_video_in_two_splits_is_assigned_to_the_one_with_most_annotated_time():

@@ -80,10 +80,9 @@ class _File:
 
 
 def tree(root: Path) -> dict[str, bytes | None]:
-    """What lies under root, but for the lock and for what is only there for people."""
-    paths = [
-        path for path in root.rglob("*") if path.name not in (".writer.lock", "extract_config.yaml", "manifest.json")
-    ]
+    """What lies under root, but for the lock and for what is only there for people or to save time."""
+    left_out = (".writer.lock", "extract_config.yaml", "manifest.json", "file_fingerprints.json")
+    paths = [path for path in root.rglob("*") if path.name not in left_out]
     return {str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in paths}
 
 

@@ -61,7 +61,8 @@ def rows(cache_dir: Path) -> dict[str, list]:
 def documents(cache_dir: Path) -> dict[str, object]:
     """All files of a cache, as JSON or by digest, but for its settings and when its videos were last modified."""
     found: dict[str, object] = {}
-    for path in sorted(path for path in cache_dir.rglob("*.*") if path.is_file() and path.suffix != ".yaml"):
+    paths = (path for path in cache_dir.rglob("*.*") if path.is_file() and path.name != "file_fingerprints.json")
+    for path in sorted(path for path in paths if path.suffix != ".yaml"):
         data = path.read_bytes()
         value = _without_times(json.loads(data)) if path.suffix == ".json" else hashlib.sha256(data).hexdigest()
         found[path.relative_to(cache_dir).as_posix()] = value

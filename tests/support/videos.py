@@ -19,6 +19,7 @@ from embedonce.pipeline.video.container import open_video, packets_of
 from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.scanning import read_timeline
 from embedonce.pipeline.video.timeline import Timeline
+from tests.support.generators import returned
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:
@@ -56,6 +57,15 @@ def write_video(path: Path, num_frames: int, **settings) -> Path:
     return path
 
 
+def write_actions(root: Path, count: int, num_frames: int) -> Path:
+    """A folder with `count` videos, `0.mp4` and so on, of each of two classes: cut bread and stir pot."""
+    for action in ("cut bread", "stir pot"):
+        (root / action).mkdir()
+        for number in range(count):
+            write_video(root / action / f"{number}.mp4", num_frames)
+    return root
+
+
 def digest(frame: av.VideoFrame) -> str:
     """Of a frame's planes, planar or packed RGB, without the padding of its lines."""
     found = hashlib.sha256(f"{frame.format.name} {frame.width}x{frame.height}".encode())
@@ -84,12 +94,7 @@ def full_decode(path: Path, hold: bool = False) -> list[tuple[int | None, str]]:
 
 def timeline_of(path: Path) -> Timeline:
     """read_timeline without its signs of life."""
-    reading = read_timeline(path)
-    while True:
-        try:
-            assert next(reading) is None
-        except StopIteration as end:
-            return end.value
+    return returned(read_timeline(path))
 
 
 @dataclass

@@ -191,3 +191,29 @@ def test_parts_that_do_not_fit_are_halved(crops, caplog):
     teacher = BatchedTeacher(Overlapping(3), 8)
     np.testing.assert_allclose(teacher.begin(list(crops))(), FakeTeacher().embed(crops), rtol=0, atol=1e-6)
     assert teacher.batch_size == 2 and len(caplog.messages) == 1
+
+
+class Reusing(FakeTeacher):
+    """Returns its results in the same memory each time."""
+
+    memory = np.zeros((64, 16), np.float32)
+
+    def embed(self, crops):
+        self.memory[: len(crops)] = super().embed(crops)
+        return self.memory[: len(crops)]
+
+
+class ReusingBegun(Reusing):
+    def begin(self, crops):
+        return lambda: self.embed(crops)
+
+
+@pytest.mark.parametrize("make", [Reusing, ReusingBegun])
+def test_a_teacher_may_use_the_memory_of_its_results_again(crops, make):
+    expected = FakeTeacher().embed(crops)
+    in_parts = BatchedTeacher(make(), 4)
+    np.testing.assert_array_equal(in_parts.embed(crops), expected)
+    np.testing.assert_array_equal(in_parts.begin(list(crops))(), expected)
+    teacher = BatchedTeacher(make(), 64)
+    begun = [teacher.begin(list(crops[:8])), teacher.begin(list(crops[8:]))]
+    np.testing.assert_array_equal(np.concatenate([finish() for finish in begun]), expected)

@@ -15,6 +15,9 @@ from tests.support.conformance.teacher import TeacherConformance
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.own_teachers import BARE, write_onnx, write_torchscript
 
+SQUASHED = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+SIGMOID = {"model_cfg": SIGLIP, "preprocess_cfg": SQUASHED}
+
 
 class FakeLoader(TeacherLoader):
     def load(self, options: TeacherOptions) -> FakeTeacher:
@@ -30,31 +33,27 @@ class TestDemoTeacher(TeacherConformance):
     loader, options = loader_of("demo-clip"), TeacherOptions("demo-clip", device="cpu")
 
 
-class TestSmallOpenClipModel(TeacherConformance):
-    """A model from a configuration file, with random weights."""
+class OfConfiguration(TeacherConformance):
+    """A model from a configuration file, with random weights. document: the content of the file."""
 
-    loader = loader_of("small.json")
+    loader, document = loader_of("model.json"), SMALL
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def configuration(cls, tmp_path_factory):
-        path = tmp_path_factory.mktemp("models") / "small.json"
-        path.write_text(json.dumps(SMALL))
+        path = tmp_path_factory.mktemp("models") / "model.json"
+        path.write_text(json.dumps(cls.document))
         cls.options = TeacherOptions(str(path), "random", device="cpu", seed=3)
 
 
-class TestSigmoidModel(TeacherConformance):
-    """A small SigLIP with CLIP's tokenizer and random weights."""
+class TestSmallOpenClipModel(OfConfiguration):
+    pass
 
-    loader = loader_of("sigmoid.json")
 
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def folder(cls, tmp_path_factory):
-        path = tmp_path_factory.mktemp("models") / "sigmoid.json"
-        preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
-        path.write_text(json.dumps({"model_cfg": SIGLIP, "preprocess_cfg": preprocess}))
-        cls.options = TeacherOptions(str(path), "random", device="cpu", seed=3)
+class TestSigmoidModel(OfConfiguration):
+    """A small SigLIP with CLIP's tokenizer."""
+
+    document = SIGMOID
 
 
 class TestTimm(TeacherConformance):

@@ -17,7 +17,7 @@ from embedonce.pipeline.teachers.teacher import TeacherLoader, TeacherOptions
 from tests.commands.test_cli import call, error_of
 from tests.support.conformance.teacher import TeacherConformance
 from tests.support.documentation import ROOT, code_blocks
-from tests.support.videos import write_video
+from tests.support.videos import write_actions
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -65,12 +65,7 @@ def module(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("videos")
-    for action in ("cut bread", "stir pot"):
-        (root / action).mkdir()
-        for number in range(3):
-            write_video(root / action / f"{number}.mp4", 60)
-    return root
+    return write_actions(tmp_path_factory.mktemp("videos"), 3, 60)
 
 
 class TestDocumentedTeacher(TeacherConformance):

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from embedonce.cache.store import open_reader
-from embedonce.models.errors import ModelError
+from embedonce.models.errors import ModelError, ModelOptionError
+from embedonce.pipeline.extraction import teacher_loading
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.teachers import registry
 from embedonce.pipeline.teachers.modules import model_of_module, module_errors
 from embedonce.pipeline.teachers.teacher import OverlappingTeacher, Teacher, TeacherOptions, TextTeacher
 from tests.commands.test_cli import call, error_of
 from tests.support.documentation import ROOT, code_blocks
 from tests.support.own_teachers import BARE
-from tests.support.videos import write_video
+from tests.support.videos import write_actions
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -50,6 +52,27 @@ def load(folder: Path, code: str, name: str = "build", model: str | None = None,
     path.write_text(code)
     model = model_of_module(Path(f"{path}:{name}"), model)
     return registry.loader_of(model).load(TeacherOptions(model, device="cpu", **options))
+
+
+def load_chosen(folder: Path, code: str, name: str = ":build") -> Teacher:
+    """The teacher of a file, as commands load it."""
+    (folder / "mine.py").write_text(code)
+    config = ExtractConfig(None, False, folder / "c", teacher_module=Path(f"{folder / 'mine.py'}{name}"), device="cpu")
+    return teacher_loading.load_registered_teacher(config)
+
+
+REGISTERED = """
+from embedonce.pipeline.teachers.registry import register
+from embedonce.pipeline.teachers.teacher import TeacherLoader
+
+
+class Loader(TeacherLoader):
+    def load(self, options):
+        return {}
+
+
+register("lazy", Loader())
+"""
 
 
 def test_an_object_with_embed_and_the_input_size_is_enough(tmp_path):
@@ -130,7 +153,7 @@ WRONG = {
         "        return vectors.astype(np.float64)",
         r"returned float64 \(3, 8\) for 3 images, not float32",
     ),
-    "shape": (VECTORS, "        return vectors[0]", r"returned float32 \(8,\) for 3 images"),
+    "shape": (VECTORS, "        return vectors[0]", r"returned an array of shape \(8,\) for 1 image"),
     "list": (VECTORS, "        return vectors.tolist()", "returned list for 3 images"),
     "noise": (
         VECTORS,
@@ -138,7 +161,37 @@ WRONG = {
         "mine embeds the same images differently each time",
     ),
     "no embed": ("return Bare()", "return 3", "mine.py:build made a int, which has no method embed"),
-    "no size": ('"input_size": 32, ', "", "the file no FACTS with its input_size in pixels: write FACTS"),
+    "no size": ('"input_size": 32, ', "", "the file no FACTS with its input_size in pixels, up to 2048: write"),
+    "nothing": (VECTORS, "        return None", r"returned an array of shape \(\) for 1 image, not \(1, D\)"),
+    "changed images": (
+        "        cells =",
+        "        crops[:] = 0\n        cells =",
+        "mine changes the images that it is given",
+    ),
+    "noise in the same memory": (
+        VECTORS,
+        "        vectors = np.random.standard_normal(vectors.shape).astype(np.float32)\n"
+        "        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)\n"
+        "        if not hasattr(self, 'memory'):\n"
+        "            self.memory = np.zeros((9, 8), np.float32)\n"
+        "        self.memory[: len(crops)] = vectors\n"
+        "        return self.memory[: len(crops)]",
+        "mine embeds the same images differently each time",
+    ),
+    "begin": (
+        "    def embed",
+        "    last = None\n\n    def begin(self, crops):\n"
+        "        self.last = self.embed(crops)\n        return lambda: self.last\n\n    def embed",
+        r"the results of begin\(\) are not those of embed\(\) .* a batch that is begun must not change the result",
+    ),
+    "arguments": (
+        "def build():",
+        "def build(a, b=1, *, c):",
+        "mine.py:build needs the arguments a, c, but it is called",
+    ),
+    "facts": ("FACTS = {", "FACTS = [1] or {", "FACTS is a list, not a dictionary"),
+    "mean": ("(0.5, 0.5, 0.5)", "'abc'", "mean and std in FACTS must be three numbers each"),
+    "size": ("32, ", "100_000, ", "in pixels, up to 2048"),
     "unknown fact": ('"input_size"', '"inputsize": 32, "input_size"', "FACTS has 'inputsize'; known are input_size"),
 }
 
@@ -149,6 +202,59 @@ def test_teachers_that_break_the_rules_are_one_sentence(tmp_path, name):
     assert old in BARE
     with pytest.raises(ModelError, match=message):
         load(tmp_path, BARE.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"mean": (0.5, 0.5, 0.5)', '"mean": (0.5, 0.5)', r"mean is '\(0.5, 0.5\)', not three finite numbers"),
+        ('"std": (0.5, 0.5, 0.5)', '"std": (1, 0, 1)', "not three finite numbers above 0"),
+        ('"mean": (0.5, 0.5, 0.5)', '"mean": (1, 1, float("nan"))', "not three finite numbers"),
+        ('"mean": (0.5, 0.5, 0.5)', '"interpolation": "nearest"', "unknown interpolation 'nearest'"),
+        ('"mean": (0.5, 0.5, 0.5)', '"resize_mode": 3', "resize_mode is 3"),
+    ],
+)
+def test_facts_that_no_cache_can_keep_are_one_sentence_before_anything_is_written(tmp_path, old, new, message):
+    assert old in BARE
+    with pytest.raises(ModelOptionError, match=f"the teacher mine has an identity that no cache can have: .*{message}"):
+        load_chosen(tmp_path, BARE.replace(old, new))
+
+
+def test_a_registered_loader_that_returns_no_teacher_is_told(tmp_path):
+    with pytest.raises(ModelOptionError, match="the teacher lazy is a NoneType, which lacks identity, embed"):
+        load_chosen(tmp_path, REGISTERED.format("None"), "")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys\nsys.exit()\n", r"cannot be imported: SystemExit \(line 2\)"),
+        ("import sys; sys.exit(3)", r"cannot be imported: SystemExit: 3 \(line 1\)"),
+        ("class Odd(BaseException): pass\nraise Odd('why')", r"cannot be imported: Odd: why \(line 2\)"),
+        ("def build(): raise SystemExit(0)", r"failed: SystemExit: 0 \(line 1\)"),
+    ],
+)
+def test_a_file_cannot_end_the_program_whatever_it_raises(tmp_path, monkeypatch, code, message):
+    monkeypatch.chdir(tmp_path)  # with a relative path, as users have it
+    option = Path("mine.py:build")
+    Path("mine.py").write_text(code)
+    with pytest.raises(ModelError, match=message), module_errors(option):
+        registry.loader_of(model_of_module(option, None)).load(TeacherOptions("mine", device="cpu"))
+
+
+def test_an_error_that_becomes_another_one_on_its_way_still_has_its_line(tmp_path):
+    code = BARE.replace(VECTORS, "        if len(crops) == 1:\n            raise StopIteration\n" + VECTORS)
+    line = 1 + code.splitlines().index("            raise StopIteration")
+    teacher = load(tmp_path, code.replace('{"input_size"', '{"embed_dim": 8, "input_size"'))
+    message = rf"failed: RuntimeError: generator raised StopIteration \(line {line}\)"
+    with pytest.raises(ModelError, match=message), module_errors(Path(f"{tmp_path / 'mine.py'}:build")):
+        next(teacher.embed(crops) for crops in [np.zeros((1, 32, 32, 3), np.uint8)])
+
+
+def test_an_interruption_in_a_users_code_stays_one(tmp_path):
+    for code in ("raise KeyboardInterrupt", "def build(): raise KeyboardInterrupt"):
+        with pytest.raises(KeyboardInterrupt), module_errors(Path(f"{tmp_path / 'mine.py'}:build")):
+            load(tmp_path, code)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +282,7 @@ def test_what_the_users_code_raises_is_one_sentence_with_its_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("videos")
-    for action in ("cut bread", "stir pot"):
-        (root / action).mkdir()
-        for number in range(3):
-            write_video(root / action / f"{number}.mp4", 30)
-    return root
+    return write_actions(tmp_path_factory.mktemp("videos"), 3, 30)
 
 
 @pytest.mark.integration

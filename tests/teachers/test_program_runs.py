@@ -8,19 +8,14 @@ from embedonce.cache.store import open_reader
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from tests.commands.test_cli import call, error_of
 from tests.support.own_teachers import write_onnx, write_torchscript
-from tests.support.videos import write_video
+from tests.support.videos import write_actions
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("videos")
-    for action in ("cut bread", "stir pot"):
-        (root / action).mkdir()
-        for number in range(2):
-            write_video(root / action / f"{number}.mp4", 30)
-    return root
+    return write_actions(tmp_path_factory.mktemp("videos"), 2, 30)
 
 
 @pytest.mark.integration

@@ -57,6 +57,20 @@ def test_a_program_traced_for_one_image_gets_one_at_a_time(tmp_path):
     np.testing.assert_allclose(teacher.embed(images), expected(images, (0.5,) * 3, (0.5,) * 3), atol=1e-5)
 
 
+def test_a_program_is_not_refused_because_memory_ran_out(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    path = write_torchscript(tmp_path / "a.pt", None, 1, False)
+    monkeypatch.setattr(torch.jit, "load", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        load(path, "torchscript")
+    monkeypatch.setattr(torch.jit, "load", lambda *args, **kwargs: torch.nn.Module())
+    monkeypatch.setattr(torch.nn.Module, "__call__", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        load(path, "torchscript")
+
+
 def test_what_a_file_does_not_say_is_assumed_aloud(tmp_path, caplog):
     teacher = load(write_onnx(tmp_path / "a.onnx", side="side"), preprocess=None, input_size=SIZE)
     assert (teacher.identity.mean, teacher.identity.std) == (CLIP.mean, CLIP.std)

@@ -532,7 +532,7 @@ def test_pretrained_reaches_timm(monkeypatch):
             requested.append((name, settings["pretrained"]))
             return small_students.SmallBackbone()
 
-    monkeypatch.setattr(backbones, "_timm", lambda: Timm)
+    monkeypatch.setattr(backbones, "import_timm", lambda: Timm)
     for size, is_pretrained in (("xxs", True), ("s", False)):
         build_student(student_config(size, 16, 3, 128), is_pretrained)
     assert requested == [("mobilevit_xxs", True), ("mobilevit_s", False)]

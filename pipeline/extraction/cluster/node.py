@@ -16,6 +16,8 @@ from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.cluster.cluster import LoadTeacherOf, WorkerSetup
 from embedonce.pipeline.extraction.cluster.worker import ChunkWorker
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.images.sequence import ImageSequence
+from embedonce.pipeline.sources.source import VideoPath
 
 PROBES = 3  # another worker that opens the cache deletes temporary files, such as the probe
 ROOMS = ("cache", "models", "pipeline")
@@ -60,7 +62,7 @@ class Visibility:
 
     def __init__(self, setup: WorkerSetup):
         self._cache_dir, self._data_dir = setup.config.cache_dir, setup.config.data_dir
-        self._video = setup.example.path if setup.example is not None else None
+        self._video = None if setup.example is None else _file_of(setup.example.path)
         self.folder = os.getcwd()
         self._probe: Path | None = None
         if not is_url(self._cache_dir):
@@ -78,7 +80,7 @@ class Visibility:
                 f"{greeting.host} does not see the cache folder {self._cache_dir} of this machine: use a folder that "
                 "all machines of the cluster share, or the URL of a bucket"
             )
-        if isinstance(self._video, Path) and not sees(str(self._video), self._video.stat().st_size):
+        if self._video is not None and not sees(str(self._video), self._video.stat().st_size):
             folder = self._data_dir or self._video.parent
             raise StorageError(
                 f"{greeting.host} does not see the videos in {folder}: use a folder that all machines of the cluster "
@@ -93,6 +95,13 @@ class Visibility:
         probe.parent.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"?")
         return sees(str(probe), 1)
+
+
+def _file_of(video: VideoPath) -> Path | None:
+    """A local file of a video; None if it has none."""
+    if isinstance(video, ImageSequence):
+        return next((video.path / file.name for file in video.files()), None)
+    return video if isinstance(video, Path) else None
 
 
 def program_digest() -> str:

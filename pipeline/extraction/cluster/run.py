@@ -16,10 +16,11 @@ from embedonce.pipeline.extraction.cluster.suspects import Suspects
 from embedonce.pipeline.extraction.planning import quarantine_rejected_files
 from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.quarantine import file_state
-from embedonce.pipeline.extraction.runner import SETTINGS, prepare
+from embedonce.pipeline.extraction.runner import prepare, write_sidecars
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractionSummary, summarize
 from embedonce.pipeline.labeling.requests import LabelSetRequest
+from embedonce.pipeline.sources.known_files import KnownFiles
 from embedonce.pipeline.sources.source import Source
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,9 @@ def extract_on_cluster(
     source: Source,
     load_teacher: LoadTeacherOf,
     requests: Requests = (),
+    files: KnownFiles | None = None,
 ) -> tuple[CacheWriter, Requests, ExtractionSummary]:
-    """Extract everything in source that is not in the cache yet, with the workers of a cluster.
+    """Extract everything in source that is not in the cache yet, with the workers of a cluster. files: as in extract().
 
     Returns the open writer, which is alone unless another run writes the cache, the requests with the embeddings of
     their class prompts, and the summary of the run.
@@ -48,7 +50,7 @@ def extract_on_cluster(
             chunks = _chunks(config, preflight, cluster.num_workers)
             ready = Dispatcher(cluster, source, chunks, suspects).run(requests)
         suspects.close()
-        writer, summary = _finished(config, source)
+        writer, summary = _finished(config, source, files)
         return writer, ready, summary
 
 
@@ -71,7 +73,7 @@ def _pending_groups(state: CacheState) -> list[tuple[str, ...]]:
     return [tuple(s.video_uid for s in unit.segments) for name, unit in state.units.items() if name not in committed]
 
 
-def _finished(config: ExtractConfig, source: Source) -> tuple[CacheWriter, ExtractionSummary]:
+def _finished(config: ExtractConfig, source: Source, files: KnownFiles | None) -> tuple[CacheWriter, ExtractionSummary]:
     """The open writer of the cache, in which everything is counted."""
     identity = read_identity(config.cache_dir)
     try:
@@ -81,7 +83,7 @@ def _finished(config: ExtractConfig, source: Source) -> tuple[CacheWriter, Extra
     with contextlib.ExitStack() as undo:
         undo.callback(writer.close)
         quarantine_rejected_files(writer, source)
-        writer.write_sidecar(SETTINGS, config.as_yaml())
+        write_sidecars(writer, config, source, files)
         writer.write_manifest()
         summary = summarize(writer, source)
         undo.pop_all()

@@ -12,15 +12,31 @@ from embedonce.pipeline.labeling.prompts.inflection import base_of_gerund, third
 from embedonce.pipeline.labeling.prompts.label_phrases import Phrase, sentence_phrase
 from embedonce.pipeline.labeling.prompts.noun_phrases import noun_phrases
 from embedonce.pipeline.labeling.prompts.verb_phrases import verb_phrases
-from embedonce.pipeline.naming.annotation_kinds import EPIC_NOUNS, EPIC_VERBS
+from embedonce.pipeline.naming.annotation_kinds import (
+    ASSEMBLY_ACTIONS,
+    ASSEMBLY_NOUNS,
+    ASSEMBLY_VERBS,
+    EGOEXO_ALL_KEYSTEPS,
+    EGOEXO_KEYSTEPS,
+    EGTEA_ACTIONS,
+    EGTEA_NOUNS,
+    EGTEA_VERBS,
+    EPIC_NOUNS,
+    EPIC_VERBS,
+    HD_EPIC_NOUNS,
+    HD_EPIC_VERBS,
+)
 from embedonce.pipeline.naming.class_names import words
 from embedonce.pipeline.sources.ego4d.annotations.reader import ClassWords
 from embedonce.pipeline.sources.ego4d.annotations.registry import kinds_named_by
 
 # Kinds of annotations, by what their class names are
-VERB_KINDS = (*kinds_named_by(ClassWords.VERBS), EPIC_VERBS)
-NOUN_KINDS = (*kinds_named_by(ClassWords.NOUNS), EPIC_NOUNS)
-SENTENCE_KINDS = kinds_named_by(ClassWords.SENTENCES)
+VERB_KINDS = (*kinds_named_by(ClassWords.VERBS), EPIC_VERBS, HD_EPIC_VERBS, EGTEA_VERBS, ASSEMBLY_VERBS)
+NOUN_KINDS = (*kinds_named_by(ClassWords.NOUNS), EPIC_NOUNS, HD_EPIC_NOUNS, EGTEA_NOUNS, ASSEMBLY_NOUNS)
+SENTENCE_KINDS = (
+    *kinds_named_by(ClassWords.SENTENCES),
+    *(EGOEXO_KEYSTEPS, EGOEXO_ALL_KEYSTEPS, EGTEA_ACTIONS, ASSEMBLY_ACTIONS),
+)
 
 ACTION_PROMPTS = (  # style v1, on which the demo teacher was trained
     "a first-person video frame of someone {name}",

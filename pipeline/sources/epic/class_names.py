@@ -8,7 +8,7 @@ from embedonce.pipeline.sources.epic.kinds import EpicKind
 from embedonce.pipeline.sources.epic.layout import SPLIT_OF_TABLE
 from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.cell_values import class_of
+from embedonce.pipeline.sources.manifest.cell_values import class_of, is_count
 from embedonce.pipeline.sources.manifest.line_problems import LineProblems, ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.table import Cells
 
@@ -25,7 +25,7 @@ def readable(key: str) -> str:
 
 def id_of(column: str, text: str) -> int:
     """The id of a class. ValueError if it is none."""
-    if not (text.isascii() and text.isdecimal()):
+    if not is_count(text):
         raise ValueError(expected(column, "the number of a class", text))
     return int(text)
 

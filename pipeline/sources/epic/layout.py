@@ -1,11 +1,10 @@
 """Finds the tables and the video files of EPIC-KITCHENS-100. Looks at names only; opens no file."""
 
 import re
-from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.folder.file_kinds import VIDEO, kind_of_name
+from embedonce.pipeline.sources.manifest.video_folders import VideoFolders
 
 SPLIT_OF_TABLE = {"EPIC_100_train.csv": "train", "EPIC_100_validation.csv": "val"}
 TEST_TABLE = "EPIC_100_test_timestamps.csv"
@@ -43,13 +42,11 @@ def uid_of(name: str) -> str:
 
 
 class VideoFinder:
-    """The names of video files below a data folder. copies: video -> names, if there are several; the first is used."""
+    """The names of video files below a data folder."""
 
     def __init__(self, root: Path):
-        self._root = root
-        self._in_folder: dict[str, dict[str, list[str]]] = {}
+        self.folders = VideoFolders(root, uid_of)
         self._name_of: dict[str, str] = {}
-        self.copies: dict[str, list[str]] = {}
 
     def name_of(self, video_id: str) -> str:
         """The path, from the data folder, of a video's file; where it is expected if it does not exist.
@@ -57,37 +54,9 @@ class VideoFinder:
         ValueError if no video can have this id. InputError if a folder cannot be read.
         """
         if video_id not in self._name_of:
-            self._name_of[video_id] = self._found(video_id)
+            match = _VIDEO_ID.fullmatch(video_id)
+            if match is None:
+                raise ValueError("expected the name of a video, such as P01_01")
+            places = (place.format(person=match[1]) for place in _PLACES)
+            self._name_of[video_id] = self.folders.find(video_id, places) or f"{match[1]}/{video_id}.MP4"
         return self._name_of[video_id]
-
-    def _found(self, video_id: str) -> str:
-        match = _VIDEO_ID.fullmatch(video_id)
-        if match is None:
-            raise ValueError("expected the name of a video, such as P01_01")
-        names = [
-            (PurePosixPath(folder) / name).as_posix()
-            for folder in (place.format(person=match[1]) for place in _PLACES)
-            for name in self._videos_in(folder).get(video_id, ())
-        ]
-        if len(names) > 1:
-            self.copies[video_id] = names
-        return names[0] if names else f"{match[1]}/{video_id}.MP4"
-
-    def _videos_in(self, folder: str) -> dict[str, list[str]]:
-        """uid -> names of the files in a folder that show this video, .mp4 first."""
-        if folder not in self._in_folder:
-            found = defaultdict(list)
-            for name in sorted(_names(self._root / folder), key=lambda name: (not name.lower().endswith(".mp4"), name)):
-                if kind_of_name(name) == VIDEO:
-                    found[uid_of(name)].append(name)
-            self._in_folder[folder] = dict(found)
-        return self._in_folder[folder]
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error

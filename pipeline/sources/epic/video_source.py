@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from embedonce.cache.errors import some
 from embedonce.pipeline.sources.epic.class_names import class_table, names_by_words, names_in_table
 from embedonce.pipeline.sources.epic.kinds import KINDS, EpicKind
 from embedonce.pipeline.sources.epic.layout import (
@@ -68,9 +67,7 @@ def _source(request: OpenRequest, folder: Path, kind: EpicKind) -> Source:
 
 
 def _notes(folder: Path, finder: VideoFinder, kind: EpicKind, names_file: Path | None) -> Iterator[str]:
-    if finder.copies:
-        names = (" and ".join(copies) for copies in finder.copies.values())
-        yield f"videos that have several files, of which the first is used: {len(finder.copies)} ({some(names)})"
+    yield from finder.folders.notes()
     if (folder / TEST_TABLE).is_file():
         yield f"{TEST_TABLE} has no labels and is not read"
     if kind.class_tables and names_file is None:

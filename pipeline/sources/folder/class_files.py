@@ -34,13 +34,18 @@ def read_classes(path: Path) -> tuple[str, ...]:
     column of names, a JSON or YAML list of names, or a map from numbers to names or from names to numbers. InputError
     if the file cannot be read, is unclear, contains no name, or contains a name twice.
     """
+    return tuple(read_numbered_classes(path).values())
+
+
+def read_numbered_classes(path: Path) -> dict[int, str]:
+    """read_classes(), by the numbers that the file gives; otherwise they count from 0."""
     text = user_text(path, MAX_BYTES, "class names", FORMATS)
     try:
         entries = _sorted_by_number(_entries(path, text))
         _check_names([(entry.name, entry.where) for entry in entries])
     except ValueError as error:
         raise InputError(f"{path}: {error}; give {FORMATS}") from error
-    return tuple(entry.name for entry in entries)
+    return {place if entry.number is None else entry.number: entry.name for place, entry in enumerate(entries)}
 
 
 def read_class_map(path: Path, folders: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.images.numbering import is_image
 from embedonce.pipeline.sources.folder import file_kinds
 from embedonce.pipeline.sources.folder.file_kinds import (
     ARCHIVE,
@@ -54,7 +55,7 @@ def find_videos(root: DataFolder) -> FolderListing:
     under the path that is not a link.
     """
     if isinstance(root, Path):
-        _check_folder(root)
+        check_folder(root)
     tree = walk(root) if isinstance(root, Path) else walk_remote(root)
     usable, unusable = sorted(tree.files[VIDEO]), sorted(tree.unusable)
     if not usable and not unusable:
@@ -100,36 +101,40 @@ def _recognized(tree: FolderTree) -> str:
 
 
 def _notes(tree: FolderTree) -> list[str]:
+    with_videos = [*tree.files[VIDEO], *(name for pairs in (tree.unusable, tree.same_file) for name, _ in pairs)]
+    notes = folder_notes(tree, with_videos, "video")
+    if tree.unreadable:
+        notes.append(f"{_count(len(tree.unreadable), 'file')} of unknown kind cannot be read: {some(tree.unreadable)}")
+    return notes
+
+
+def folder_notes(tree: FolderTree, names: list[str], what: str) -> list[str]:
+    """What was observed about folders. names: of the files that are looked for; what: they are, such as "video"."""
     notes = []
     if tree.linked_folders:
         notes.append(f"{_count(len(tree.linked_folders), 'linked folder')} followed: {some(tree.linked_folders)}")
     again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in tree.same_folder]
     if again:
         notes.append(f"{_count(len(again), 'linked folder')} skipped, already read under another name: {some(again)}")
-    without = _without_videos(tree)
+    without = _without(tree, names)
     if without:
-        notes.append(f"{_count(len(without), 'folder')} without any video: {some(without)}")
-    if tree.unreadable:
-        notes.append(f"{_count(len(tree.unreadable), 'file')} of unknown kind cannot be read: {some(tree.unreadable)}")
+        notes.append(f"{_count(len(without), 'folder')} without any {what}: {some(without)}")
     return notes
 
 
-def _without_videos(tree: FolderTree) -> list[str]:
-    """The topmost folders without a video at any depth, such as classes that would otherwise be lost silently."""
-    names = [*tree.files[VIDEO], *(name for pairs in (tree.unusable, tree.same_file) for name, _ in pairs)]
-    with_videos = {"."} | {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
-    with_videos |= {name for name, _ in tree.unusable}
-    return [
-        folder
-        for folder in tree.folders
-        if folder not in with_videos and PurePosixPath(folder).parent.as_posix() in with_videos
-    ]
+def _without(tree: FolderTree, names: list[str]) -> list[str]:
+    """The topmost folders without one of these files at any depth, such as classes that would be lost silently."""
+    full = {"."} | {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    full |= {name for name, _ in tree.unusable}
+    return [f for f in tree.folders if f not in full and PurePosixPath(f).parent.as_posix() in full]
 
 
 def _remedy(tree: FolderTree) -> str:
-    gifs = [name for name in tree.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
     if tree.files[ARCHIVE]:
         return "; unpack the archives first"
+    if any(map(is_image, tree.files[IMAGE])):
+        return "; images are read with --frames-rate FPS (folders of frames) or --frames-layout images (single images)"
+    gifs = [name for name in tree.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
     return "; write animated GIFs as videos first" if gifs else ""
 
 
@@ -146,7 +151,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what if number == 1 else plural.get(what, what + 's')}"
 
 
-def _check_folder(root: Path) -> None:
+def check_folder(root: Path) -> None:
+    """InputError, with what to do, if this is no folder that can be listed."""
     if root.suffix.lower() in SUFFIXES and root.is_file():
         raise InputError(f"{root} is a table: give it with --manifest {root}")
     if root.is_file():

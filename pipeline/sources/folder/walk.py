@@ -6,7 +6,7 @@ Reads at most the first bytes of a file, and only if its name does not identify 
 import os
 import stat
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,43 +44,56 @@ class FolderTree:
 def walk(root: Path) -> FolderTree:
     """Visit every file below root; real folders before linked ones, so that files are not named after links."""
     tree = FolderTree(root)
-    seen_folders: dict[_Inode, str] = {_inode(root, root.stat()): "."}
-    entries: list[tuple[str, bool]] = []  # (relative name, is a link)
-    waiting: list[Path] = [root]
+    found = visit_folders(tree)
+    sort_files(tree, [(f"{folder}{file.name}", file.is_symlink()) for folder, files in found for file in files])
+    return tree
+
+
+def visit_folders(tree: FolderTree) -> Iterator[tuple[str, list[os.DirEntry]]]:
+    """Visit every folder below the root of an empty tree, and the root; adds to the tree all but the files.
+
+    Yields (name of the folder, with a slash behind it; "" for the root, and its files in order).
+    """
+    assert isinstance(tree.root, Path)
+    seen_folders: dict[_Inode, str] = {_inode(tree.root, tree.root.stat()): "."}
+    waiting: list[Path] = [tree.root]
     links: deque[Path] = deque()
     while waiting or links:
         if waiting:
-            waiting += _list(tree, waiting.pop(), entries, links, seen_folders)
+            folder = waiting.pop()
+            files, inside = _list(tree, folder, links, seen_folders)
+            waiting += inside
+            yield "" if folder == tree.root else f"{_relative(tree, folder)}/", files
             continue
         entered = _enter(tree, links.popleft(), seen_folders)
         tree.linked_folders += [_relative(tree, folder) for folder in entered]
         waiting += entered
     tree.folders = sorted(name for name in seen_folders.values() if name != ".")
     tree.skipped_folders.sort()
-    sort_files(tree, entries)
-    return tree
 
 
-def _list(tree: FolderTree, folder: Path, entries, links: deque[Path], seen: dict[_Inode, str]) -> list[Path]:
-    """Append the files of a folder to entries and its links to links; returns its real sub-folders."""
+def _list(
+    tree: FolderTree, folder: Path, links: deque[Path], seen: dict[_Inode, str]
+) -> tuple[list[os.DirEntry], list[Path]]:
+    """(the files of a folder, its real sub-folders); its links to folders are appended to links."""
     try:
         with os.scandir(folder) as scanned:
             listed = sorted(scanned, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         tree.unusable.append((_relative(tree, folder), f"cannot be listed: {error.strerror}"))
-        return []
-    inside = []
+        return [], []
+    files, inside = [], []
     for entry in listed:
         path = folder / entry.name
         if not _is_folder(entry):
-            entries.append((_relative(tree, path), entry.is_symlink()))
+            files.append(entry)
         elif file_kinds.is_metadata_folder(entry.name):
             tree.skipped_folders.append(_relative(tree, path))
         elif entry.is_symlink():
             links.append(path)
         else:
             inside += _enter(tree, path, seen)
-    return inside[::-1]
+    return files, inside[::-1]
 
 
 def _enter(tree: FolderTree, folder: Path, seen: dict[_Inode, str]) -> list[Path]:

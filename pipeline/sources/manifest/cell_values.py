@@ -12,9 +12,15 @@ from embedonce.pipeline.sources.folder.layouts import exact_split
 from embedonce.pipeline.sources.manifest.line_problems import expected
 
 LABEL_SEPARATOR = "|"
+MAX_DIGITS = 12
 _SECONDS = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TIMECODE = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)", re.ASCII)
 A_TIME = "seconds (12.5) or a timecode (HH:MM:SS.sss, MM:SS)"
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a number of things: decimal digits, and not too many of them for a number of anything."""
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def seconds_of(column: str, text: str) -> float:
@@ -27,7 +33,8 @@ def seconds_of(column: str, text: str) -> float:
             raise ValueError(expected(column, f"{A_TIME}, with less than 60 minutes and seconds", text))
         seconds = 3600.0 * hours + 60.0 * minutes + rest
     else:
-        raise ValueError(expected(column, A_TIME, text))
+        hint = ": write a decimal point" if "," in text else ""
+        raise ValueError(f"{expected(column, A_TIME, text)}{hint}")
     if not math.isfinite(seconds):
         raise ValueError(expected(column, A_TIME, text))
     return seconds

@@ -9,12 +9,14 @@ from embedonce.pipeline.sources.manifest.table import BadRow, Cells, Table, Tabl
 from embedonce.pipeline.sources.manifest.text_lines import text_lines
 
 DELIMITERS = ",;\t"
+_EXCEL = "sep="  # followed by the delimiter: a line before the header that tells Excel how to read the rest
 
 
 def delimited_table(path: Path, bad_row: BadRow) -> Table:
     """The table in a file whose first line with text names the columns.
 
-    TableError if there is none, or if it names a column twice. bad_row: gets rows with another number of cells.
+    TableError if there is none, or if it names a column twice. bad_row: gets rows with another number of cells, and
+    header lines that are there again.
     """
     lines = text_lines(path)
     before, header = _header(lines)
@@ -32,9 +34,12 @@ def delimiter_of(header: str) -> str:
 
 
 def _header(lines: Iterator[str]) -> tuple[int, str]:
-    """(number of empty lines before it, the first line with text)."""
+    """(number of lines before it, the first line with text, apart from one for Excel)."""
     for number, line in enumerate(lines):
-        if line.strip():
+        if "\0" in line:
+            raise TableError(number + 1, "expected text, got a NUL byte: save the table as UTF-8")
+        is_for_excel = number == 0 and line.startswith(_EXCEL) and len(line.rstrip("\r\n")) == len(_EXCEL) + 1
+        if line.strip() and not is_for_excel:
             return number, line
     raise TableError(1, "expected a line with the names of the columns, got an empty file")
 
@@ -55,7 +60,9 @@ def _records(reader, before: int) -> Iterator[tuple[int, list[str]]]:
 
 def _rows(records: Iterator[tuple[int, list[str]]], names: list[str], bad_row: BadRow) -> Iterator[tuple[int, Cells]]:
     for line, cells in records:
-        if len(cells) == len(names):
+        if [cell.strip().casefold() for cell in cells] == names:
+            bad_row(line, "expected a row, got the header line again: remove it")
+        elif len(cells) == len(names):
             yield line, dict(zip(names, cells, strict=True))
         else:
             hint = ": quote text that contains the delimiter" if len(cells) > len(names) else ""

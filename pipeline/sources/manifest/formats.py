@@ -23,7 +23,7 @@ def open_table(path: Path, wanted: Collection[str], bad_row: BadRow) -> Table:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a table: give a folder of videos with --data-dir")
     if suffix not in SUFFIXES:
-        raise InputError(f"{path} is no table that can be read: save it as one of {', '.join(SUFFIXES)}")
+        raise InputError(f"{path} is not a table of a known format: its name must end in one of {', '.join(SUFFIXES)}")
     try:
         open_plain(path).close()
         if suffix in PARQUET:

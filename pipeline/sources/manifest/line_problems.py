@@ -1,12 +1,14 @@
 """Everything that is wrong with a table, as one list: the first problems by line, and the number of all."""
 
 import bisect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePath
 
 from embedonce.pipeline.errors import InputError
 
 MAX_SHOWN = 20
 MAX_VALUE_LENGTH = 80
+MAX_PATH_LENGTH = 400
 MAX_LINES = 1 << 40  # of one of several tables
 
 
@@ -45,19 +47,22 @@ class LineProblems:
 class ProblemsOfTables(LineProblems):
     """The problems of several tables as one list. where: their folder; tables: their names, in the order of the list.
 
-    A line of any of them is one number, which line_of() makes.
+    A line of any of them is one number, which line_of() makes; line 0 stands for the whole file. units: suffix of a
+    file -> what its rows are counted in, if not in lines.
     """
 
-    def __init__(self, where: object, tables: Sequence[str]):
+    def __init__(self, where: object, tables: Sequence[str], units: Mapping[str, str] | None = None):
         super().__init__(where)
-        self._tables = tuple(tables)
+        self._tables, self._units = tuple(tables), dict(units or {})
 
     def line_of(self, table: str, line: int) -> int:
         return self._tables.index(table) * MAX_LINES + line
 
     def place(self, line: int) -> str:
-        table, number = divmod(line, MAX_LINES)
-        return f"{self._tables[table]}, {self.unit} {number}"
+        index, number = divmod(line, MAX_LINES)
+        table = self._tables[index]
+        unit = self._units.get(PurePath(table).suffix, self.unit)
+        return f"{table}, {unit} {number}" if number else table
 
 
 def expected(column: str, what: str, value: str) -> str:
@@ -71,3 +76,9 @@ def shown(value: str) -> str:
         return "nothing"
     text = repr(value)
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 1]}…"
+
+
+def shown_path(path: str) -> str:
+    """A path as it is named in messages: without its middle if it is too long for one."""
+    half = MAX_PATH_LENGTH // 2
+    return path if len(path) <= MAX_PATH_LENGTH else f"{path[:half]}…{path[-half:]}"

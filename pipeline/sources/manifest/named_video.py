@@ -7,6 +7,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from embedonce.pipeline.images.numbering import is_image
+from embedonce.pipeline.images.sequence import ImageSequence, rate_of
+from embedonce.pipeline.sources.frames.options import FrameFolderOptions
 from embedonce.pipeline.sources.source import VideoPath
 
 NO_FILE = "there is no such file"
@@ -52,8 +55,11 @@ class NamedVideo:
         return self.name.startswith(("../", "/"))
 
 
-def local_video(root: Path, name: str, line: int) -> tuple[Hashable, NamedVideo]:
-    """(a key that is equal for all names of one file, the file). ValueError if no file can have this name."""
+def local_video(root: Path, name: str, line: int, frames: FrameFolderOptions) -> tuple[Hashable, NamedVideo]:
+    """(a key that is equal for all names of one file, the file). ValueError if no file can have this name.
+
+    The file may also be a folder of frames, which these options are about, or an image.
+    """
     if not _is_possible(name):
         raise ValueError(f"no file can have the name {name!r}")
     video = NamedVideo(line, [name_in(root, name)])
@@ -66,11 +72,14 @@ def local_video(root: Path, name: str, line: int) -> tuple[Hashable, NamedVideo]
             video.unreadable = f"it cannot be reached: {error.strerror}"
         return video.name, video
     if stat.S_ISDIR(status.st_mode):
-        video.wrong = "it is a folder, not a video file"
+        if frames.frames_rate is None:
+            video.wrong = "it is a folder, not a video file; folders of frames need --frames-rate FPS"
+        else:
+            video.path = ImageSequence(root / video.name, rate_of(frames.frames_rate), frames.frames_prefix or "")
     elif not stat.S_ISREG(status.st_mode):
         video.wrong = "it is not a regular file"
     else:
-        video.path = root / video.name
+        video.path = ImageSequence(root / video.name) if is_image(video.name) else root / video.name
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(root / name), video
 
 

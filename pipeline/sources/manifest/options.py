@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.pipeline.settings.options import DATA, setting
+from embedonce.pipeline.sources.frames.options import FrameFolderOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ManifestOptions:
+class ManifestOptions(FrameFolderOptions):
     """The table that lists the clips. None: another source reads the data folder."""
 
     manifest: Path | None = setting(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embedonce.pipeline.sources.manifest.cell_values import LABEL_SEPARATOR
-from embedonce.pipeline.sources.manifest.line_problems import MAX_SHOWN, LineProblems
+from embedonce.pipeline.sources.manifest.line_problems import MAX_SHOWN, LineProblems, shown_path
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.video_files import VideoFiles, public_name
 
@@ -39,11 +39,13 @@ class RowColumns:
     """The rows of one table, each array of one value per row.
 
     video: index in files.videos. start_sec, end_sec. label: index of its classes in label_sets. line. texts, uids:
-    lists, empty if no row has one. splits: index of a video -> (split, line).
+    lists, empty if no row has one. splits: index of a video -> (split, line). clip_splits: the split of each row, if
+    clips of one video may be in several splits; else None.
     """
 
-    def __init__(self, files: VideoFiles, problems: LineProblems):
+    def __init__(self, files: VideoFiles, problems: LineProblems, has_clip_splits: bool = False):
         self.files, self.problems = files, problems
+        self.clip_splits: list[str] | None = [] if has_clip_splits else None
         self._video, self._start, self._end = array("I"), array("d"), array("d")
         self._label, self._line = array("i"), array("Q")
         self.texts: list[str] = []
@@ -91,9 +93,12 @@ class RowColumns:
 
     def _add_split(self, video: int, row: ManifestRow) -> None:
         self.split.count(row.split, row.line)
+        if self.clip_splits is not None:
+            self.clip_splits.append(row.split)
+            return
         split, line = self.splits.setdefault(video, (row.split, row.line))
         if split != row.split and split and row.split:
-            here = f"{public_name(row.video)!r} is in {row.split!r} here"
+            here = f"{shown_path(public_name(row.video))!r} is in {row.split!r} here"
             there = f"in {split!r} on {self.problems.place(line)}"
             message = f"split: {here} and {there}; all clips of a video must be in one split"
             self.problems.add(row.line, message)

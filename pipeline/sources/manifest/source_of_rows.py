@@ -11,12 +11,13 @@ import numpy as np
 from embedonce.cache.errors import some
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
-from embedonce.pipeline.sources.manifest.line_problems import LineProblems
+from embedonce.pipeline.sources.frames.options import FrameFolderOptions
+from embedonce.pipeline.sources.manifest.line_problems import LineProblems, shown_path
 from embedonce.pipeline.sources.manifest.named_video import NamedVideo
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.row_checks import check_columns
 from embedonce.pipeline.sources.manifest.row_columns import RowColumns
-from embedonce.pipeline.sources.manifest.video_files import VideoFiles
+from embedonce.pipeline.sources.manifest.video_files import NO_FRAMES, VideoFiles
 from embedonce.pipeline.sources.source import UNLABELED, Clip, DataFolder, Source, Video
 from embedonce.pipeline.splits.assignment import split_by_hash
 
@@ -32,6 +33,9 @@ def source_of_rows(
     skip_missing: bool = False,
     classes: Sequence[str] = (),
     uid_of: Callable[[str], str] = path_uid,
+    frames: FrameFolderOptions = NO_FRAMES,
+    one_clip_per_video: bool = False,
+    has_clip_splits: bool = False,
 ) -> Source:
     """The videos and clips of these rows, which are read once and not kept.
 
@@ -44,11 +48,14 @@ def source_of_rows(
         skip_missing: leave out rows about files that do not exist, with a note.
         classes: the class names that the rows may have, in the order of their labels; by default those that they have.
         uid_of: makes the uid of a video from its name; by default it stands for the path.
+        frames: how the rows' folders of frames are read.
+        one_clip_per_video: do not cut rows without an end into windows.
+        has_clip_splits: the clips of a video may be in several splits, and every row has one.
 
     Raises InputError with all problems, or if no video of the table exists.
     """
-    files = VideoFiles(root, looks_up_remote=needs_files, uid_of=uid_of)
-    columns = RowColumns(files, problems)
+    files = VideoFiles(root, looks_up_remote=needs_files, uid_of=uid_of, frames=frames)
+    columns = RowColumns(files, problems, has_clip_splits)
     for row in rows:
         columns.add(row)
     files.finish()
@@ -76,6 +83,7 @@ def source_of_rows(
         named_by="table",
         splits_by_hash=not columns.split.num_filled,
         uids_from_paths=uid_of is path_uid,
+        one_clip_per_video=one_clip_per_video,
         no_classes_reason="" if classes else "no classes: the table has no labels",
     )
 
@@ -98,7 +106,7 @@ def _report_files(
     for video in videos:
         is_allowed = video.is_missing and (skip_missing or id(video) not in missing)
         if video.wrong and not is_allowed:
-            problems.add(video.line, f"video: {video.name}: {video.wrong}")
+            problems.add(video.line, f"video: {shown_path(video.name)}: {video.wrong}")
 
 
 def _first_unreadable(videos: list[NamedVideo]) -> str:
@@ -114,7 +122,7 @@ def _videos(videos: list[NamedVideo]) -> tuple[Video, ...]:
 def _clips(rows: RowColumns, has_clips: Sequence[bool], classes: tuple[str, ...]) -> Iterable[Clip]:
     """The clips of these videos, in the order of the rows."""
     videos = rows.files.videos
-    splits = [_split(rows, index, video.uid) for index, video in enumerate(videos)]
+    split_of_video = [_split(rows, index, video.uid) for index, video in enumerate(videos)]
     labels = _label_sets(rows, classes)
     has_several = any(len(some) > 1 for some in labels)
     numbers = None if rows.uids else _numbers_in_window(rows)
@@ -124,7 +132,8 @@ def _clips(rows: RowColumns, has_clips: Sequence[bool], classes: tuple[str, ...]
             name = rows.uids[row] if numbers is None else _clip_id(uid, start, end, int(numbers[row]))
             single = UNLABELED if has_several else next(iter(labels[label]), UNLABELED)
             text, several = rows.texts[row] if rows.texts else "", labels[label] if has_several else None
-            yield Clip(name, uid, start, end, single, splits[index], text, several)
+            split = split_of_video[index] if rows.clip_splits is None else rows.clip_splits[row]
+            yield Clip(name, uid, start, end, single, split, text, several)
 
 
 def _label_sets(rows: RowColumns, classes: tuple[str, ...]) -> list[tuple[int, ...]]:

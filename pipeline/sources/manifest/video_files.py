@@ -1,5 +1,6 @@
 """The videos that a table names: which spellings are one file, where it is, and which uid it has. Opens no file."""
 
+import dataclasses
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable
@@ -7,23 +8,34 @@ from pathlib import Path, PurePosixPath
 
 from embedonce.cache.errors import StorageError
 from embedonce.cache.stores.registry import is_url
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.naming.uids import path_uid
 from embedonce.pipeline.remote_files.addresses import check_url, shown
 from embedonce.pipeline.remote_files.failures import RemoteError
 from embedonce.pipeline.remote_files.remote_file import RemoteFile
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder, files_at
+from embedonce.pipeline.sources.frames.options import FrameFolderOptions
 from embedonce.pipeline.sources.manifest.named_video import NO_FILE, NamedVideo, is_direct, local_video
 from embedonce.pipeline.sources.source import DataFolder
+
+NO_FRAMES = FrameFolderOptions()
 
 
 class VideoFiles:
     """Collects the videos of a table.
 
-    looks_up_remote: find out whether files behind URLs exist. uid_of: makes the uid of a video from its name.
+    looks_up_remote: find out whether files behind URLs exist. uid_of: makes the uid of a video from its name. frames:
+    how folders of frames are read.
     """
 
-    def __init__(self, root: DataFolder, looks_up_remote: bool = True, uid_of: Callable[[str], str] = path_uid):
-        self._root, self._looks_up_remote, self._uid_of = root, looks_up_remote, uid_of
+    def __init__(
+        self,
+        root: DataFolder,
+        looks_up_remote: bool = True,
+        uid_of: Callable[[str], str] = path_uid,
+        frames: FrameFolderOptions = NO_FRAMES,
+    ):
+        self._root, self._looks_up_remote, self._uid_of, self._frames = root, looks_up_remote, uid_of, frames
         self._index_of_name: dict[str, int] = {}
         self._index_of_file: dict[Hashable, int] = {}
         self.videos: list[NamedVideo] = []
@@ -62,7 +74,7 @@ class VideoFiles:
             if path.is_absolute() or ".." in path.parts:
                 raise ValueError(f"it is not below {self._root}")
             return path, NamedVideo(line, [path.as_posix()])
-        return local_video(self._root, name, line)
+        return local_video(self._root, name, line, self._frames)
 
     def _find_remote(self) -> None:
         remote = [v for v in self.videos if is_url(v.name) or isinstance(self._root, RemoteFolder)]
@@ -93,7 +105,9 @@ def _in_folder(root: RemoteFolder, names: list[str]) -> dict[str, RemoteFile | R
 def _choose_name(video: NamedVideo, root: Path) -> None:
     """Of several names of one local file, use one without links, inside the data folder if possible."""
     video.names.sort(key=lambda name: (not is_direct(root, name), name.startswith(("../", "/")), name))
-    if video.path is not None:
+    if isinstance(video.path, ImageSequence):
+        video.path = dataclasses.replace(video.path, path=root / video.name)
+    elif video.path is not None:
         video.path = root / video.name
 
 

@@ -35,6 +35,7 @@ class ManifestSource:
             cached_uids=request.cached_uids,
             needs_files=request.needs_files,
             skip_missing=options.skip_missing,
+            frames=options,
         )
         files = f"{options.manifest.name} lists {source.files}"
         return {"": dataclasses.replace(source, files=files, notes=(*rows.notes, *source.notes))}

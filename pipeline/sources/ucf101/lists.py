@@ -1,15 +1,14 @@
 """The lists of UCF101: its videos (`Class/video.avi`, of trainlist01.txt with the number of the class), and classes."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
-from embedonce.pipeline.sources.manifest.cell_values import class_of
-from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.cell_values import class_of, is_count
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
+from embedonce.pipeline.sources.manifest.list_lines import lines_of_list
 from embedonce.pipeline.sources.manifest.row import ManifestRow
-from embedonce.pipeline.sources.manifest.table import TableError
-from embedonce.pipeline.sources.manifest.text_lines import text_lines
 
 CLASSES = "classInd.txt"
 _LIST_FOLDERS = (".", "ucfTrainTestlist")
@@ -39,29 +38,38 @@ def class_numbers(folder: Path, problems: ProblemsOfTables) -> dict[str, int]:
     numbers: dict[str, int] = {}
     if not (folder / CLASSES).is_file():
         return numbers
-    for line, text in _lines(folder / CLASSES, problems):
+    for line, text in lines_of_list(folder / CLASSES, problems):
         number, _, name = text.partition(" ")
-        if not (number.isascii() and number.isdecimal() and name.strip()):
+        if not (is_count(number) and name.strip()):
             problems.add(line, expected("class", "a number and a name, such as 1 ApplyEyeMakeup", text))
         elif name.strip() in numbers or int(number) in numbers.values():
-            problems.add(line, f"class: {text!r} repeats a number or a name")
+            problems.add(line, f"class: {shown(text)} repeats a number or a name")
         else:
             numbers[name.strip()] = int(number)
     return numbers
 
 
 class UcfRows:
-    """The videos of both lists, each as one clip. numbers: those of the classes, by name; {} if they are not known."""
+    """The videos of both lists, each as one clip. numbers: those of the classes, by name; {} if they are not known.
+
+    are_frames: a video may also be a folder of frames of its name, without the suffix.
+    """
 
     def __init__(
-        self, root: Path, folder: Path, lists: Mapping[str, str], numbers: Mapping[str, int], problems: ProblemsOfTables
+        self,
+        root: Path,
+        folder: Path,
+        lists: Mapping[str, str],
+        numbers: Mapping[str, int],
+        problems: ProblemsOfTables,
+        are_frames: bool = False,
     ):
         self._root, self._folder, self._lists = root, folder, lists
-        self._numbers, self._problems = numbers, problems
+        self._numbers, self._problems, self._are_frames = numbers, problems, are_frames
 
     def __iter__(self) -> Iterator[ManifestRow]:
         for name, split in self._lists.items():
-            for line, text in _lines(self._folder / name, self._problems):
+            for line, text in lines_of_list(self._folder / name, self._problems):
                 try:
                     video, label = self._video_and_label(text)
                 except ValueError as error:
@@ -83,16 +91,10 @@ class UcfRows:
 
     def _file(self, video: str) -> str:
         names = [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS]
-        return next((name for name in names if (self._root / name).is_file()), names[0])
+        files = (name for name in names if (self._root / name).is_file())
+        folders = (stem for name in names if self._are_frames and (self._root / (stem := _stem(name))).is_dir())
+        return next(itertools.chain(files, folders), names[0])
 
 
-def _lines(path: Path, problems: ProblemsOfTables) -> Iterator[tuple[int, str]]:
-    """(line, as problems name it; its text) of each line that is not empty. InputError if the file cannot be opened."""
-    try:
-        for number, text in enumerate(text_lines(path), 1):
-            if text.strip():
-                yield problems.line_of(path.name, number), text.strip()
-    except TableError as error:
-        problems.add(problems.line_of(path.name, error.line), str(error))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()

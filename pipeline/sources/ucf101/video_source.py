@@ -38,7 +38,7 @@ class UcfSource:
             raise InputError(f"{root} has no {' and '.join(lists)}: --ucf-split is 1, 2 or 3")
         problems = ProblemsOfTables(folder, [*lists, CLASSES])
         numbers = class_numbers(folder, problems)
-        rows = UcfRows(root, folder, lists, numbers, problems)
+        rows = UcfRows(root, folder, lists, numbers, problems, request.options.frames_rate is not None)
         labeled = rows if request.needs_labels else (dataclasses.replace(row, label="") for row in rows)
         source = source_of_rows(
             labeled,
@@ -50,5 +50,7 @@ class UcfSource:
             skip_missing=True,
             classes=tuple(numbers) if request.needs_labels else (),
             uid_of=uid_of,
+            one_clip_per_video=True,
+            frames=request.options,
         )
         return {"": dataclasses.replace(source, files=f"{' and '.join(lists)} list {source.files}")}

@@ -1,9 +1,11 @@
 """What is wrong before any work of a run on Ray: one sentence, with the exit code of its class. Starts no Ray."""
 
+import dataclasses
 import os
 import socket
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
 
@@ -13,8 +15,10 @@ from embedonce.pipeline.extraction.cluster import node, ray_session
 from embedonce.pipeline.extraction.cluster.cluster import WorkerSetup
 from embedonce.pipeline.extraction.cluster.node import Greeting, NodeWorker, Visibility, program_digest
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.sources.source import Video
 from tests.commands.test_cli import error_of
+from tests.support.image_files import write_frames
 
 
 def test_without_ray_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
@@ -118,6 +122,21 @@ def test_videos_that_a_machine_does_not_see_are_refused(setup, tmp_path):
 
     with pytest.raises(StorageError, match=f"far does not see the videos in {tmp_path / 'videos'}"):
         Visibility(setup).check(HERE, sees_the_cache)
+
+
+def test_frames_that_a_machine_does_not_see_are_refused(setup, tmp_path):
+    folder = write_frames(tmp_path / "frames" / "clip", [1, 2])
+    setup = dataclasses.replace(setup, example=Video("a", ImageSequence(folder, Fraction(30)), "clip"))
+    seen = []
+
+    def sees_the_cache(path: str, num_bytes: int) -> bool:
+        seen.append((path, num_bytes))
+        return "probe" in path
+
+    Visibility(setup).check(HERE, sees)
+    with pytest.raises(StorageError, match="far does not see the videos in"):
+        Visibility(setup).check(HERE, sees_the_cache)
+    assert seen[-1] == (str(folder / "img_00001.jpg"), (folder / "img_00001.jpg").stat().st_size)
 
 
 def test_another_program_is_refused(setup):

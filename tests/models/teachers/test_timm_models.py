@@ -96,6 +96,15 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
         load_timm("test_vit", str(tmp_path / "text.pt"), CPU, 0)
 
 
+def test_a_file_is_not_damaged_because_memory_ran_out(monkeypatch):
+    def fail(path):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr(timm_models, "check_entries", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_timm("test_vit", __file__, CPU, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [

@@ -59,7 +59,12 @@ def test_the_error_for_a_wrong_activation_names_the_configuration_field(tmp_path
         load_teacher(str(tmp_path / "small-clip.json"), str(tmp_path / "w.safetensors"), "gelu", CPU, 0)
 
 
-UNREADABLE = [PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError()]
+UNREADABLE = [
+    PermissionError(13, "Permission denied"),
+    OSError(5, "Input/output error"),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: can't allocate memory"),
+]
 
 
 @pytest.mark.parametrize("error", UNREADABLE)

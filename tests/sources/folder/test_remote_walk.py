@@ -12,7 +12,7 @@ import pytest
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
-from embedonce.pipeline.sources.content_identity import are_equal, fingerprint, fingerprints
+from embedonce.pipeline.sources.content_identity import are_equal, fingerprint, in_threads
 from embedonce.pipeline.sources.folder.listing import find_videos
 from embedonce.pipeline.sources.folder.video_source import folder_source
 from embedonce.pipeline.sources.registry import open_sources
@@ -101,7 +101,9 @@ def check_as_local(root: Path, url: str) -> Source:
             assert getattr(remote, field.name) == getattr(local, field.name), field.name
     placed = [dataclasses.replace(video, path=None) for video in remote.videos]
     assert placed == [dataclasses.replace(video, path=None) for video in local.videos]
-    assert fingerprints(v.path for v in remote.videos) == fingerprints(v.path for v in local.videos)
+    assert in_threads(fingerprint, (v.path for v in remote.videos)) == in_threads(
+        fingerprint, (v.path for v in local.videos)
+    )
     assert [v.path.name for v in remote.videos] == [v.path.name for v in local.videos]
     return remote
 
@@ -134,7 +136,8 @@ def test_folders_of_any_names_are_read_as_their_local_copies(files, tmp_path, ur
 def test_content_is_identified_as_that_of_a_local_copy(files, tmp_path):
     local, remote = folder_source(write_tree(tmp_path, files)), folder_source(stored(files, "content"))
     ours, theirs = [v.path for v in remote.videos], [v.path for v in local.videos]
-    assert fingerprints(ours) == fingerprints(theirs) and "" not in fingerprints(ours)
+    prints = in_threads(fingerprint, ours)
+    assert prints == in_threads(fingerprint, theirs) and "" not in prints
     assert are_equal(ours[0], theirs[0]) and not are_equal(ours[0], theirs[1])
     fsspec.filesystem("memory").rm("/content/train", recursive=True)
     assert fingerprint(ours[0]) == ""

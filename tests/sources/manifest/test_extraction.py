@@ -100,7 +100,7 @@ def test_moved_files_and_corrected_rows_need_no_extraction(table):
     assert {path: path.read_bytes() for path in (table.parent.parent / "cache" / "frames").iterdir()} == shards
 
 
-def test_relabeling_reads_the_table_and_follows_moved_replaced_and_missing_files(table):
+def test_relabeling_reads_the_table_and_follows_moved_replaced_and_missing_files(table, caplog):
     extract(table, "--label-set", "old")
     shutil.move(table.parent / "a.mp4", table.parent / "sub" / "moved.mp4")
     write_video(table.parent / "c.mp4", 40, rate=RATE)
@@ -108,6 +108,8 @@ def test_relabeling_reads_the_table_and_follows_moved_replaced_and_missing_files
     table.write_text("\n".join(rows))
     relabel = ["relabel", "--manifest", table, "--cache-dir", table.parent.parent / "cache", "--teacher-head", "none"]
     call(*relabel, "--label-set", "before")
+    assert "keep their frames: 1 (a.mp4 -> sub/moved.mp4)" in caplog.text
+    assert "videos that the cache does not have, whose clips are left out: 1 (c.mp4)" in caplog.text
     moved, b = ("a.mp4", "x", "train", 20, 38, 10), ("sub/b.mp4", "y", "val", 0, 18, 10)
     assert list(clips(table, "before").values()) == [moved, b]  # the cache does not have the new c.mp4
     extract(table, "--label-set", "both", "--teacher-head", "none")

@@ -124,7 +124,7 @@ def test_files_that_are_no_videos(folder):
     names = ("sub", "pipe.mp4", "broken.mp4", "loop.mp4", "a.mp4/b.mp4", "x" * 300, "sub\\d.mp4", "ftp://host/a.mp4")
     found = problems(folder, "video", "a.mp4", *names)
     assert [line.rpartition(": ")[2] for line in found[:6]] == [
-        "it is a folder, not a video file",
+        "it is a folder, not a video file; folders of frames need --frames-rate FPS",
         "it is not a regular file",
         "there is no such file",
         "it is a link to itself",
@@ -137,6 +137,28 @@ def test_files_that_are_no_videos(folder):
         "line 1: video: no file can have the name 'a\\x00b'",
         "line 2: video: no file can have the name '\\ud800'",
     ]
+
+
+def test_decimal_commas_and_a_second_header_line_have_a_remedy(folder):
+    rows = ("video;start;label", "a.mp4;0,5;cut", "Video; start;label", "a.mp4;0.5;cut")
+    assert problems(folder, *rows) == [
+        f"line 2: start: {TIME}, got '0,5': write a decimal point",
+        "line 3: expected a row, got the header line again: remove it",
+    ]
+    assert len(opened(folder, "video", "a.mp4").clips) == 1
+
+
+def test_a_table_in_utf_16_without_a_mark_is_told(folder):
+    assert problems(folder, "v\0i\0d\0e\0o\0", "a.mp4") == [
+        "line 1: expected text, got a NUL byte: save the table as UTF-8"
+    ]
+
+
+@pytest.mark.parametrize("line", ["sep=;", "sep=;\r", "sep=,"])
+def test_a_line_for_excel_before_the_header_is_passed_over(folder, line):
+    assert opened(folder, line, "video;label", "a.mp4;cut").classes == ("cut",)
+    assert problems(folder, line, "video;label", "a.mp4;cut", "b.mp4;")[0].startswith("line 4: label: ")
+    assert problems(folder, "sep=;;", "video;label", "a.mp4;cut")[0].startswith("line 1: expected a column named video")
 
 
 @pytest.mark.parametrize(

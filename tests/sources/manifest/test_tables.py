@@ -157,7 +157,7 @@ def test_files_that_are_no_tables_are_refused_in_one_sentence(tmp_path):
     )
     assert refused(tmp_path / "no.csv") == f"cannot read the table {tmp_path}/no.csv: No such file or directory"
     assert refused(tmp_path / "a.xlsx").startswith(
-        f"{tmp_path}/a.xlsx is no table that can be read: save it as one of .csv"
+        f"{tmp_path}/a.xlsx is not a table of a known format: its name must end in one of .csv"
     )
     for name in ("b.csv", "b.jsonl"):
         os.mkfifo(tmp_path / name)

@@ -1,18 +1,22 @@
 """UCF101 as a source: its lists, where its videos are, and what is wrong with them."""
 
+from fractions import Fraction
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.sources.registry import choose_source, open_sources
+from embedonce.pipeline.sources.ucf101.lists import uid_of
 from tests.commands.test_cli import call, fake_teacher  # noqa: F401 (a fixture: no CLIP model is loaded)
-from tests.sources.ego4d.test_frames import numbers
 from tests.support.folders import touch
+from tests.support.image_files import write_frames
+from tests.support.labeled_frames import SAMPLED, labeled_clips, shown
 from tests.support.ucf101_miniature import TEST, TRAIN, VIDEOS, write_lists
 from tests.support.videos import write_video
+
+RATE = Fraction(25)
 
 
 @pytest.fixture
@@ -53,6 +57,20 @@ def test_videos_may_be_in_other_folders_and_keep_their_uids(root, folder):
     assert all(video.path.is_file() for video in moved.videos)
 
 
+def test_videos_may_be_folders_of_frames(root):
+    for name in VIDEOS[:2]:
+        (root / "UCF-101" / name).unlink()
+        write_frames((root / "UCF-101" / name).with_suffix(""), [1, 2, 3])
+    with pytest.raises(InputError, match="--frames-layout is for a folder of images"):
+        opened(root, frames_rate=25.0, frames_layout="images")
+    source = opened(root, frames_rate=25.0)
+    assert [(video.path, clip.split) for video, clip in zip(source.videos, source.clips, strict=True)] == [
+        (root / "UCF-101" / VIDEOS[2], "train"),
+        (ImageSequence((root / "UCF-101" / VIDEOS[0]).with_suffix(""), Fraction(25)), "train"),
+        (ImageSequence((root / "UCF-101" / VIDEOS[1]).with_suffix(""), Fraction(25)), "val"),
+    ]
+
+
 def test_missing_videos_are_counted_and_named(root):
     (root / "UCF-101" / VIDEOS[0]).unlink()
     source = opened(root)
@@ -88,15 +106,28 @@ def test_everything_wrong_is_in_one_list(root):
     ]
 
 
+def test_values_of_any_length_are_problems_in_short_messages(root):
+    folder, long = root / "ucfTrainTestlist", "9" * 5000
+    (folder / "classInd.txt").write_text(f"1 YoYo\n2 ApplyEyeMakeup\n{long} Archery\n")
+    (folder / TRAIN).write_text(f"{VIDEOS[0]} 2\n{VIDEOS[1]} {long}\nYoYo/{long}.avi\n")
+    with pytest.raises(InputError) as caught:
+        opened(root)
+    assert all(len(line) < 600 for line in str(caught.value).splitlines()) and "3 problems in" in str(caught.value)
+
+
 @pytest.mark.integration
 @pytest.mark.usefixtures("forked_workers")
-def test_every_video_is_extracted_as_a_whole(root, tmp_path):
+def test_every_video_is_one_clip_of_its_class_and_split_with_all_frames(root, tmp_path):
     for number, name in enumerate(VIDEOS):
         (root / "UCF-101" / name).unlink()
-        write_video(root / "UCF-101" / name, 20 + 10 * number, rate=25)
+        write_video(root / "UCF-101" / name, 20 + 120 * number, rate=RATE)  # the last one has 10.4 seconds
     cache = tmp_path / "cache"
-    call("extract-teacher", "--data-dir", root, "--cache-dir", cache, "--fps", 5, "--decode-workers", "1")
-    reader = open_reader(cache)
-    shown = {v: numbers(reader, v, -np.inf, np.inf) for v in reader.video_uids}
-    assert sorted(shown.values()) == [[0, 5, 10, 15], [0, 5, 10, 15, 20, 25], [0, 5, 10, 15, 20, 25, 30, 35]]
-    assert len(reader.label_set(None).clips) == 3
+    output = call(
+        "extract-teacher", "--data-dir", root, "--cache-dir", cache, "--fps", SAMPLED, "--decode-workers", "1"
+    )
+    assert "listed 3 videos = 3 committed" in output
+    assert sorted(labeled_clips(cache, "zero-shot").values()) == [
+        (uid_of(VIDEOS[2]), "val", ("ApplyEyeMakeup",), [number * 5 // 2 for number in range(104)]),
+        (uid_of(VIDEOS[0]), "train", ("ApplyEyeMakeup",), shown(RATE, "0", "0.8")),
+        (uid_of(VIDEOS[1]), "train", ("YoYo",), shown(RATE, "0", "5.6")),
+    ]

@@ -4,6 +4,7 @@ Subclass SourceConformance and define make_source and make_data.
 """
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from embedonce.cache.schema import UID_PATTERN
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.settings.choices import SPLITS
 from embedonce.pipeline.settings.options import declared_options
 from embedonce.pipeline.sources.registry import SOURCES
-from embedonce.pipeline.sources.source import UNLABELED, OpenRequest, Source, VideoSource
+from embedonce.pipeline.sources.source import UNLABELED, OpenRequest, Source, Video, VideoSource
 
 
 class SourceConformance:
@@ -66,8 +68,8 @@ class SourceConformance:
             uids = [video.uid for video in source.videos]
             assert len(uids) >= 2 and len(set(uids)) == len(uids)
             for video in source.videos:
-                assert UID_PATTERN.fullmatch(video.uid) and video.path.is_file()
-                assert video.path == request_of_data.folder / video.source
+                assert UID_PATTERN.fullmatch(video.uid) and place_of(video).exists()
+                assert place_of(video) == request_of_data.folder / video.source
                 assert all(start < end for start, end in video.redacted)
 
     def test_clips_are_windows_of_listed_videos(self, sources):
@@ -119,6 +121,11 @@ class SourceConformance:
         }
 
 
+def place_of(video: Video) -> Path:
+    """Its file, or the folder of its frames."""
+    return video.path.path if isinstance(video.path, ImageSequence) else video.path
+
+
 def _delete_videos(sources: Mapping[str, Source]) -> None:
-    for path in {video.path for source in sources.values() for video in source.videos}:
-        path.unlink()
+    for path in {place_of(video) for source in sources.values() for video in source.videos}:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -29,13 +29,14 @@ class TooLargeError(ValueError):
 def entries(path: Path, key: str, name: str, problems: Problems) -> Iterator[tuple[str, object]]:
     """Yield (`name: key[i]`, entry) for the list `key` of the object that a file holds.
 
-    name: of the file, for messages. A file of another form is reported to `problems`.
+    key: "" if the file holds the list itself. name: of the file, for messages. A file of another form is reported to
+    `problems`.
     """
     import ijson
 
     count = 0
-    with _JsonFile(path, name, problems, 3) as file:
-        for i, entry in enumerate(ijson.items(file, f"{key}.item", use_float=True)):
+    with _JsonFile(path, name, problems, 3 if key else 2) as file:
+        for i, entry in enumerate(ijson.items(file, f"{key}.item" if key else "item", use_float=True)):
             file.last_entry = f"{key}[{i}]"
             yield f"{name}: {file.last_entry}", entry
             count += 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
+from embedonce.models.machine_errors import is_of_the_disk, is_of_the_machine, is_out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,17 @@ def test_errors_of_devices_that_are_not_here_are_recognized(error):
 )
 def test_other_errors_are_not(error):
     assert not is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "of_the_machine", "of_the_disk"),
+    [
+        (MemoryError(), True, True),
+        (OSError(28, "No space left on device"), True, True),
+        (ConnectionResetError(104, "Connection reset by peer"), True, False),
+        (OSError("the repository was not found"), False, False),
+        (RuntimeError("Error(s) in loading state_dict"), False, False),
+    ],
+)
+def test_a_network_that_fails_is_no_fault_of_the_disk(error, of_the_machine, of_the_disk):
+    assert (is_of_the_machine(error), is_of_the_disk(error)) == (of_the_machine, of_the_disk)
