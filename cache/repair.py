@@ -17,7 +17,7 @@ from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify import OnProgress, Replay, verify
 from embedonce.cache.verify_report import Problem, Remedy, Report
 
-_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
+_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.REDO_TEXTS, Remedy.FORGET)
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
             f"logits of unit {problem.unit}, label set {problem.label_set}: compute them again", tuple(files)
         )
     continuations = continued_folder(problem.path).list(".json")
+    if problem.remedy == Remedy.REDO_TEXTS:
+        return Removal(f"texts of label set {problem.label_set}: {problem.remedy}", (problem.path, *continuations))
     return Removal(f"{problem.path.relative}: it cannot be read", (problem.path, *continuations))
 
 

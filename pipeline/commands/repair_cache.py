@@ -106,6 +106,11 @@ def _print_next_steps(cache_dir: Path | str, repaired: Repair) -> None:
     if repaired.report.needs_plan:
         echo(f"the plan is incomplete: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}")
         return
+    remedies = {(problem.remedy, problem.label_set) for problem in repaired.report.problems}
+    for _, label_set in sorted(pair for pair in remedies if pair[0] == Remedy.REDO_TEXTS):
+        echo(f"texts of label set {label_set}: run the relabel command that made it again, with --embed-texts")
+    if {remedy for remedy, _ in remedies} == {Remedy.REDO_TEXTS}:
+        return
     config = stored_path(cache_dir) / "extract_config.yaml"
     if isinstance(cache_dir, Path) and config.exists():
         echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
