@@ -82,8 +82,11 @@ def extra_files(
     yield from _others(layout.labels, set(reader.label_sets()))
     for name in label_sets:
         folder = layout.labels / name
-        document = layout.label_set_document(name)
-        yield from _others(folder, {*_names(document), "tensors.safetensors", *LABEL_SET_FOLDERS})
+        texts, store = layout.texts_document(name), reader.texts(name)
+        known = {*_names(layout.label_set_document(name)), *_names(texts), store.folder.name}
+        yield from _others(folder, {*known, "tensors.safetensors", *LABEL_SET_FOLDERS})
+        with contextlib.suppress(DamagedError):  # which is a problem of its own
+            yield from store.unlisted(store.read())
         for inner in ("clips", "revisions"):
             yield from _others(folder / inner, set().union(*map(_names, (folder / inner).list(".json"))))
         if reader.label_set(name).computes_logits:

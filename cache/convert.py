@@ -147,6 +147,7 @@ def _copy_label_set(reader: CacheReader, writer: CacheWriter, name: str) -> int:
             "another folder"
         )
     _copy_clips(reader, writer, name)
+    writer.texts(name).copy_from(reader.texts(name))
     copied = writer.reader().logits_units(name)
     lacking = {unit: record for unit, record in reader.label_records(name).items() if unit not in copied}
     for unit, record in lacking.items():

@@ -88,7 +88,7 @@ def _label_sets(reader: CacheReader) -> list[str]:
         splits = ", ".join(f"{n} {split}" for split, n in sorted(Counter(clip.split for clip in labels.clips).items()))
         lines.append(
             f"label set {name} ({labels.kind}): {len(labels.classes)} classes, clips: {splits or 'none'}"
-            f"{_logits(reader, labels)}"
+            f"{_logits(reader, labels)}{_texts(reader, name)}"
         )
     return lines
 
@@ -111,6 +111,11 @@ def _added_teachers(reader: CacheReader) -> list[str]:
             f"{num_bytes / 1e6:.1f} MB"
         )
     return lines
+
+
+def _texts(reader: CacheReader, name: str) -> str:
+    texts = reader.texts(name).read()
+    return "" if texts is None else f", {len(texts.texts)} texts of {len(texts.number_of)} clips"
 
 
 def _unusable_videos(layout: Layout) -> list[str]:

@@ -34,7 +34,8 @@ class LabelSetWriter:
         if path.exists():
             return self._existing(labels, tensors)
         inner = (folder / "clips", folder / "revisions", *self._layout.logit_paths(labels.name))
-        if left := [path for place in inner for path in place.list()]:
+        texts = self._layout.text_vectors(labels.name)
+        if left := [path for place in (*inner, texts) for path in place.list()]:
             if path.exists():  # since then
                 return self._existing(labels, tensors)
             raise DamagedError(

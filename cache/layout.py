@@ -113,7 +113,7 @@ class Layout:
     def label_folders(self) -> list[StoredPath]:
         """The existing folders of all label sets, without symbolic links and whatever is behind them."""
         sets = [path for path in self.labels.list() if path.is_folder()]
-        inner = [path for name in sets for path in (name / "clips", name / "revisions", *self.logit_paths(name.name))]
+        inner = [path for name in sets for path in self._label_set_folders(name)]
         return [*sets, *(path for path in inner if path.is_folder())]
 
     def teacher_folders(self) -> list[StoredPath]:
@@ -121,6 +121,10 @@ class Layout:
         teachers = [path for path in self.teachers.list() if path.is_folder()]
         inner = [path for folder in teachers for path in self.teacher_paths(folder.name)]
         return [path for path in (self.teachers, *teachers, *inner) if path.is_folder()]
+
+    def _label_set_folders(self, label_set: StoredPath) -> tuple[StoredPath, ...]:
+        name = label_set.name
+        return (label_set / "clips", label_set / "revisions", *self.logit_paths(name), self.text_vectors(name))
 
     def continued_folders(self) -> list[StoredPath]:
         """The existing folders with continuations of documents."""
@@ -174,6 +178,14 @@ class Layout:
     def columns(self) -> tuple[Column, ...]:
         """All columns of shards: the frames, then those that depend on them."""
         return (None, *self.label_sets(), *map(TeacherColumn, self.added_teachers()))
+
+    def texts_document(self, label_set: str) -> StoredPath:
+        """The document with the texts of a label set's clips, if they have any."""
+        return self.labels / label_set / "texts.json"
+
+    def text_vectors(self, label_set: str) -> StoredPath:
+        """The folder of the vectors of these texts."""
+        return self.labels / label_set / "texts.vectors"
 
     def frame_paths(self) -> ColumnPaths:
         return ColumnPaths(self.root / "frames", self.root / "records")

@@ -20,6 +20,7 @@ from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.records import Record, current
 from embedonce.cache.schema import CacheIdentity, FrameBatch, Segment, Status
 from embedonce.cache.stores.registry import Location, address_of, open_store
+from embedonce.cache.text_store import TextStore
 from embedonce.cache.timelines import VideoTimeline, build_timeline
 from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 
@@ -224,6 +225,10 @@ class CacheReader:
     def head(self, name: str) -> dict[str, np.ndarray] | None:
         """The tensors that logits_from() computes a label set's logits from; None if it has none."""
         return self._labels.head(name, self.identity.teacher.embed_dim)
+
+    def texts(self, name: str) -> TextStore:
+        """The texts of the clips of a label set by name, and their vectors; read anew whenever they are asked for."""
+        return TextStore(self.catalog.layout, self.label_set(name).name, self.identity.teacher.embed_dim)
 
     def _computing_head(self, name: str) -> dict[str, np.ndarray] | None:
         return self._labels.computing_head(name, self.identity.teacher.embed_dim)

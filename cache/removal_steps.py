@@ -32,6 +32,7 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.shard_writer import ShardWriter
 from embedonce.cache.stores.base import Lock
 from embedonce.cache.stores.stored_path import StoredPath
+from embedonce.cache.text_store import TextStore
 from embedonce.cache.withdrawn import is_withdrawn, readmit, withdraw
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,8 @@ class _Steps:
         for folder in (*clips.list(CONTINUED), *revisions.list(CONTINUED)):
             if folder.is_folder() and folder.stem.isdecimal():
                 long_documents.delete_unlisted(folder)
+        texts = TextStore(self.layout, name, self.identity.teacher.embed_dim)
+        texts.remove_videos(self.videos, self._lock.check)
 
     def _clips_without(self, clips: list[dict]) -> list[dict]:
         return [clip for clip in clips if clip["video_uid"] not in self.videos]

@@ -17,7 +17,7 @@ from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify import OnProgress, Replay, verify
 from embedonce.cache.verify_report import Problem, Remedy, Report
 
-_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.REDO_COLUMN, Remedy.FORGET)
+_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.REDO_COLUMN, Remedy.REDO_TEXTS, Remedy.FORGET)
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
         files = _files_of(layout, TeacherColumn(problem.teacher), problem.unit, suffix)
         return Removal(f"embeddings of unit {problem.unit}, teacher {problem.teacher}: embed it again", tuple(files))
     continuations = continued_folder(problem.path).list(".json")
+    if problem.remedy == Remedy.REDO_TEXTS:
+        return Removal(f"texts of label set {problem.label_set}: {problem.remedy}", (problem.path, *continuations))
     return Removal(f"{problem.path.relative}: it cannot be read", (problem.path, *continuations))
 
 

@@ -160,6 +160,7 @@ def _verify_label_set(
         report.problems.append(Problem(folder, message, Remedy.MISSING, label_set=name))
     for path in (folder / "revisions").list(".json")[:-1]:  # the last one was read with the label set
         report.attempt(path, Remedy.FORGET, long_documents.read, path, label_set=name)
+    _verify_texts(reader, name, report)
     if reader.label_set(name).computes_logits:
         return
     records = report.read_records(logits, Remedy.REDO_LOGITS, label_set=name)
@@ -171,6 +172,14 @@ def _verify_label_set(
             messages = logits_problems(reader, name, record, head, layout.frame_paths().records)
             report.add(record, paths.records / f"{unit}.json", messages, Remedy.REDO_LOGITS, label_set=name)
         on_progress(report.num_shards)
+
+
+def _verify_texts(reader: CacheReader, name: str, report: Report) -> None:
+    """The texts of a label set's clips, and all of their vectors."""
+    store = reader.texts(name)
+    texts = report.attempt(store.path, Remedy.REDO_TEXTS, store.read, label_set=name)
+    for file in texts.files if texts is not None else ():
+        report.attempt(store.path, Remedy.REDO_TEXTS, store.vectors_of, file, label_set=name)
 
 
 def _check_entry(path: StoredPath, entry_type: type) -> None:

@@ -19,6 +19,7 @@ class Remedy(StrEnum):
     REDO_UNIT = "extract again"
     REDO_LOGITS = "compute again from the embeddings"
     REDO_COLUMN = "embed again with add-teacher"
+    REDO_TEXTS = "embed the texts again: relabel --embed-texts"
     FORGET = "remove"
     MISSING = "missing: restore it from a copy, or run the command that made it again"
     KEEP = "kept: nothing proves that it is damaged"

@@ -12,7 +12,7 @@ import numpy as np
 
 from embedonce.cache.added_teachers.writer import AddedTeacherWriter
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.errors import StorageError
+from embedonce.cache.errors import BusyError, StorageError
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
@@ -34,6 +34,7 @@ from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.shard_writer import ShardWriter, immediately
 from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.stores.stored_path import StoredPath
+from embedonce.cache.text_store import TextStore
 from embedonce.cache.vectors import logits_problem
 from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 
@@ -180,6 +181,12 @@ class CacheWriter:
         Earlier clips stay on disk as history; clips of later plan parts are published as usual.
         """
         self._labels.revise_clips(label_set, parts)
+
+    def texts(self, label_set: str) -> TextStore:
+        """The texts of the clips of a label set. BusyError if others may write it, too: texts have one writer."""
+        if self.is_shared:
+            raise BusyError(f"texts cannot be written into {self.cache_dir} while other processes write it")
+        return TextStore(self._layout, label_set, self.identity.teacher.embed_dim)
 
     # -- quarantine, manifest ----------------------------------------------------------------------------------
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from embedonce.cache.clip_texts import ClipKey
 from embedonce.cache.errors import LabelSetError, some
 from embedonce.cache.heads import are_same_heads
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.merging.inputs import OpenCache
+from embedonce.cache.merging.texts import united_texts
 from embedonce.cache.merging.withdrawals import Withdrawals
 
 Clips = dict[str, dict[ClipLabel, None]]  # video uid -> clips, in order
@@ -18,7 +20,7 @@ class UnitedLabelSet:
 
     clips: those of all caches. num_new: how many of them the target does not have, over videos that it will have.
     holders: inputs whose logits come from the very same head. without: names of caches that lack the label set and have
-    rows that others do not. is_new: the target does not have it.
+    rows that others do not. is_new: the target does not have it. text_of: texts of clips that have one.
     """
 
     labels: LabelSet
@@ -28,6 +30,7 @@ class UnitedLabelSet:
     holders: tuple[OpenCache, ...]
     without: tuple[str, ...]
     is_new: bool
+    text_of: dict[ClipKey, str]
 
     @property
     def stores_logits(self) -> bool:
@@ -76,6 +79,7 @@ def _united(
         holders=tuple(c for c in having if c is not target and c.reader.label_tensors(name) == tensors),
         without=tuple(cache.name for cache in caches if cache not in having and cache.committed_uids),
         is_new=is_new,
+        text_of=united_texts(name, having, (clip for listed in clips.values() for clip in listed)),
     )
 
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from embedonce.cache.computed_logits import compute_logits
+from embedonce.cache.merging.inputs import OpenCache
 from embedonce.cache.merging.label_sets import UnitedLabelSet
 from embedonce.cache.merging.rows import FoundSegment, RowFinder
+from embedonce.cache.merging.texts import write_united_texts
 from embedonce.cache.records import Record
 from embedonce.cache.writer import CacheWriter
 
@@ -17,15 +19,22 @@ from embedonce.cache.writer import CacheWriter
 class LabelSetsWriter:
     """Writes label sets over everything that the target has committed. Each step may be repeated."""
 
-    def __init__(self, writer: CacheWriter, label_sets: Sequence[UnitedLabelSet], finder: RowFinder):
+    def __init__(
+        self,
+        writer: CacheWriter,
+        label_sets: Sequence[UnitedLabelSet],
+        finder: RowFinder,
+        inputs: Sequence[OpenCache],
+    ):
         """finder: of rows of the inputs."""
-        self._writer, self._label_sets, self._finder = writer, label_sets, finder
+        self._writer, self._label_sets, self._finder, self._inputs = writer, label_sets, finder, inputs
 
     def write(self) -> int:
         """Write everything that is missing; returns the number of shards of logits."""
         for united in self._label_sets:
             self._writer.create_label_set(united.labels, united.tensors)
             _write_clips(self._writer, united)
+            write_united_texts(self._writer, united.labels.name, united.text_of, self._inputs)
         self._reader = self._writer.reader()
         storing = [united for united in self._label_sets if united.stores_logits]
         self._heads = {united.labels.name: self._reader.head(united.labels.name) for united in storing}

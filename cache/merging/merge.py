@@ -106,7 +106,7 @@ class _Merging:
         num_rows = sum(map(self._commit, (*found.filled, *found.added.units)))
         for name in found.quarantine.released:
             writer.release(name)
-        labels = LabelSetsWriter(writer, found.label_sets, self._finder)
+        labels = LabelSetsWriter(writer, found.label_sets, self._finder, found.inputs)
         num_logits = labels.write()
         self._copy_settings()
         writer.rebuild_manifest_if_stale()

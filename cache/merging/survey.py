@@ -17,6 +17,7 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.withdrawn import WithdrawnVideo
 
 LOGIT_BYTES = 4
+TEXT_VALUE_BYTES = 2  # of a value of a text's vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +118,7 @@ def _num_bytes(
         row_bytes = (1 + identity.num_views) * len(united.labels.classes) * LOGIT_BYTES
         row_bytes += BACKENDS[identity.backend].row_overhead_bytes // 3  # one of the three parts of a frame
         num_bytes += rows * row_bytes if united.stores_logits else 0
+        num_bytes += len(set(united.text_of.values())) * identity.teacher.embed_dim * TEXT_VALUE_BYTES
     return num_bytes + int(per_row * new_rows)
 
 

@@ -109,10 +109,13 @@ def _print_next_steps(cache_dir: Path | str, repaired: Repair) -> None:
     if repaired.report.needs_plan:
         echo(f"the plan is incomplete: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}")
         return
-    moved = {problem.teacher for problem in repaired.report.problems if problem.remedy == Remedy.REDO_COLUMN}
-    for name in sorted(filter(None, moved)):
+    problems = repaired.report.problems
+    remedies = {problem.remedy for problem in problems}
+    for name in sorted({problem.teacher or "" for problem in problems if problem.remedy == Remedy.REDO_COLUMN}):
         echo(add_teacher_line(cache_dir, name))
-    if not {Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET}.isdisjoint(p.remedy for p in repaired.report.problems):
+    for name in sorted({problem.label_set or "" for problem in problems if problem.remedy == Remedy.REDO_TEXTS}):
+        echo(f"texts of label set {name}: run the relabel command that made it again, with --embed-texts")
+    if not remedies.isdisjoint({Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET}):
         _print_next_extraction(cache_dir)
 
 

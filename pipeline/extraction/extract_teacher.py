@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_li
 from embedonce.pipeline.labeling.relabel import Relabeled
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.labeling.text_targets import require_text_tower, write_texts
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.processes.background import BackgroundCall
 from embedonce.pipeline.sources.data_summary import summarize
@@ -105,11 +107,25 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
         writer, ready, result = extract_on_cluster(
             cluster, config, source, teacher_loading.load_registered_teacher, requests, cached.files
         )
-    else:
-        writer, ready, result = _extract_here(config, source, requests, cached.files)
+        return _labeled(config, writer, ready, result)
+    with contextlib.ExitStack() as processes:
+        writer, teacher, ready, result = _extract_here(config, source, requests, cached.files, processes)
+        return _labeled(config, writer, ready, result, teacher)
+
+
+def _labeled(
+    config: ExtractConfig,
+    writer: CacheWriter,
+    ready: Sequence[LabelSetRequest],
+    result: ExtractionSummary,
+    teacher: Teacher | None = None,
+) -> ExtractTeacherResult:
+    """Write the label sets and the manifest, and close the writer. teacher: the loaded one, which embeds texts."""
     try:
         for request in ready:
             write_labels(writer, request, config.seed)
+            if request.embeds_texts:
+                write_texts(writer, request, cast(TextTeacher, teacher))
         manifest = writer.write_manifest()
         reader = writer.reader()
         label_sets = tuple(reader.label_set(request.labels.name) for request in ready)
@@ -124,9 +140,16 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
 
 
 def _extract_here(
-    config: ExtractConfig, source: Source, requests: Collection[LabelSetRequest], files: KnownFiles
-) -> tuple[CacheWriter, Sequence[LabelSetRequest], ExtractionSummary]:
-    """The open writer, the requests with the embeddings of their class prompts, and the summary of the extraction."""
+    config: ExtractConfig,
+    source: Source,
+    requests: Collection[LabelSetRequest],
+    files: KnownFiles,
+    processes: contextlib.ExitStack,
+) -> tuple[CacheWriter, Teacher, Sequence[LabelSetRequest], ExtractionSummary]:
+    """The open writer, the teacher, the requests with the embeddings of their class prompts, and the summary.
+
+    processes: closes those of the teacher.
+    """
     ready: list[LabelSetRequest] = []
 
     def load() -> Teacher:
@@ -134,15 +157,15 @@ def _extract_here(
         teacher = teacher_loading.load_teacher(config)
         if isinstance(teacher, TeacherGroup):
             processes.callback(teacher.close)
+        require_text_tower(requests, teacher)
         ready.extend(with_class_text(request, teacher) for request in requests)
-        if isinstance(teacher, TextTeacher):
+        if isinstance(teacher, TextTeacher) and not config.embed_texts:
             teacher.drop_text_tower()
         return teacher
 
     imports = BackgroundCall(loader_of(config.model).prepare, "imports")  # while videos are scanned
-    with contextlib.ExitStack() as processes:
-        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part), files)
-    return writer, ready, result
+    writer, teacher, result = extract(config, source, load, requests, chosen_names(source, config.part), files)
+    return writer, teacher, ready, result
 
 
 def recomputed(cache_dir: Path | str, count: int, **teacher) -> np.ndarray:

@@ -14,6 +14,7 @@ from embedonce.pipeline.labeling.requests import (
     refuse_lost_classes,
     request_label_set,
 )
+from embedonce.pipeline.labeling.text_targets import with_texts
 from embedonce.pipeline.sources.settings import LabelingSettings
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.teachers.registry import loader_of
@@ -38,6 +39,8 @@ def checked_requests(
     requests = [
         request_label_set(source, kind, _head(config, source, prompts), *choices) for kind, source in sources.items()
     ]
+    if config.embed_texts:
+        requests = with_texts(requests, config.model)
     check_requests(config.cache_dir, requests)
     return requests
 

@@ -28,6 +28,12 @@ def check_settings(config: "ExtractConfig") -> None:
     if config.snap_tolerance is not None:
         _check_snap_tolerance(config, config.snap_tolerance)
     _check_ray(config)
+    if config.embed_texts and (config.part is not None or config.engine == RAY):
+        given = "--engine ray" if config.part is None else "--part"
+        raise ValueError(
+            f"--embed-texts cannot be used with {given}: when everything is extracted, give it to relabel, which needs "
+            "the annotations and no video"
+        )
 
 
 def check_teacher_settings(config: "TeacherSettings") -> None:

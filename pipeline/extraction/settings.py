@@ -58,6 +58,7 @@ class ExtractConfig(LabelingSettings, TeacherSettings):
     )
     teacher_head: str | None = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
+    embed_texts: bool = setting(shared.EMBED_TEXTS)
     backend: str = setting("hdf5", "Shard format.", group=CACHE, choices=BACKENDS)
     views: int = setting(dataclasses.replace(shared.VIEWS, group=CACHE))
     shard_frames: int = setting(

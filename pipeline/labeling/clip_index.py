@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from embedonce.cache.clip_texts import ClipKey
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.plan import PlannedVideo, PlanPart
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import TIME_TOLERANCE_SEC, seconds
+from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.labeling.revision import Revision, revise
 from embedonce.pipeline.sources.source import Clip, Source
 
@@ -36,6 +38,23 @@ class ClipIndex:
             for clip in self._clips.get(video.uid, ())
             for cut in _cut(clip, video, self._max_sec)
         ]
+
+    def texts_over(self, videos: Iterable[PlannedVideo]) -> dict[ClipKey, str]:
+        """(video uid, clip id) -> text of the clips over these videos, "" for clips without one.
+
+        InputError if clips of the same video and id have different texts.
+        """
+        texts: dict[ClipKey, str] = {}
+        for video in videos:
+            for clip in self._clips.get(video.uid, ()):
+                for cut in _cut(clip, video, self._max_sec):
+                    known = texts.setdefault((video.uid, cut.clip_id), clip.text)
+                    if known != clip.text:
+                        raise InputError(
+                            f"two clips of {video.source} have the id {cut.clip_id!r} and different texts, "
+                            f"{known[:60]!r} and {clip.text[:60]!r}: give them different ids"
+                        )
+        return texts
 
 
 def revision_of(reader: CacheReader, plan: list[PlanPart], source: Source, labels: LabelSet) -> Revision:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from embedonce.cache.clip_texts import ClipTexts
 from embedonce.cache.errors import some
 from embedonce.cache.labels import ZERO_SHOT, LabelSet
 from embedonce.cache.reader import CacheReader
@@ -33,13 +34,14 @@ from embedonce.pipeline.labeling.requests import (
 )
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.labeling.space import RowSize, label_bytes
+from embedonce.pipeline.labeling.text_targets import require_text_tower, with_texts, write_texts
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.registry import read_sources
 from embedonce.pipeline.sources.source import Clip, Source, union
-from embedonce.pipeline.teachers.teacher import Teacher
+from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class _Labels(NamedTuple):
 def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher]) -> Relabeled:
     """Add the label sets of these settings to a cache.
 
-    load_teacher: returns the teacher that made the cache; called only if class prompts need its text tower.
+    load_teacher: returns the teacher that made the cache; called only if class prompts or texts need its text tower.
     """
     reader = open_reader(config.cache_dir)
     check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=RelabelConfig))
@@ -81,13 +83,17 @@ def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher
     needed = label_bytes(requests, 0, RowSize.of(reader.identity), reader)
     check_space(config.cache_dir, needed, "give --no-store-logits to compute logits when they are read")
     refuse_busy(config.cache_dir)
-    if any(request.labels.kind == ZERO_SHOT for request in requests):
+    teacher = None
+    if any(request.labels.kind == ZERO_SHOT or request.embeds_texts for request in requests):
         teacher = load_teacher(reader)
+        require_text_tower(requests, teacher)
         requests = [with_class_text(request, teacher) for request in requests]
     writer = open_writer(config.cache_dir, reader.identity)
     try:
         for request in requests:
             write_labels(writer, request, config.seed)
+            if request.embeds_texts:
+                write_texts(writer, request, cast(TextTeacher, teacher))
         writer.write_sidecar(SETTINGS, config.as_yaml())
         writer.write_manifest()
         written = writer.reader()
@@ -112,7 +118,7 @@ def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetReques
         head = possible_head(chosen_head(config.teacher_head, prompts), teacher, matched)
         choices = config.label_set or name, style, config.store_logits, prompts
         requests.append(request_label_set(matched, annotation, head, *choices))
-    return requests
+    return with_texts(requests, teacher) if config.embed_texts else requests
 
 
 def _note_unknown_videos(source: Source, cached: CachedVideos) -> None:
@@ -160,9 +166,10 @@ def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
             f"choose the label set of {config.cache_dir} whose clips to use: --clips-from {'|'.join(names)}"
         )
     labels = reader.label_set(config.clips_from)
+    texts = (reader.texts(labels.name).read() if config.embed_texts else None) or ClipTexts()
     clips = tuple(
-        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split, labels=clip.labels)
-        for clip in labels.clips
+        Clip(c.clip_id, c.video_uid, c.start_sec, c.end_sec, c.label, c.split, texts.text_of(c), c.labels)
+        for c in labels.clips
     )
     source = Source(Path(config.cache_dir), "folder", (), clips, labels.classes)
     if config.classes is not None:

@@ -33,7 +33,7 @@ class LabelSetRequest:
 
     tensors: safetensors bytes that zero-shot logits are computed from; None for a head that is fitted to the cache,
     and without logits. store_logits: the user's choice; None to keep that of an existing label set. is_head_chosen:
-    whether the user chose the kind of logits.
+    whether the user chose the kind of logits. embeds_texts: whether the texts of clips are embedded, too.
     """
 
     source: Source
@@ -41,6 +41,7 @@ class LabelSetRequest:
     tensors: bytes | None = None
     store_logits: bool | None = None
     is_head_chosen: bool = True
+    embeds_texts: bool = False
 
 
 def request_label_set(

@@ -31,6 +31,7 @@ class RelabelConfig(LabelingSettings):
     )
     teacher_head: str | None = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
+    embed_texts: bool = setting(shared.EMBED_TEXTS)
     teacher_model: str | None = setting(shared.TEACHER_MODEL)
     teacher_module: Path | None = setting(shared.TEACHER_MODULE)
     teacher_weights: str | None = setting(shared.TEACHER_WEIGHTS)

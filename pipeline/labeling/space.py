@@ -1,4 +1,4 @@
-"""Estimates of the disk space that label sets will take: logits, heads, prompts and clips."""
+"""Estimates of the disk space that label sets will take: logits, heads, prompts, clips and texts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from embedonce.pipeline.sources.source import Clip
 
 VALUE_BYTES = 4  # of a logit, and of a value of a head
 CLIP_BYTES = 110  # without its identifiers
-TEXT_BYTES = 3  # of a prompt, besides its characters
+TEXT_BYTES = 3  # of a prompt or text, besides its characters
+TEXT_VALUE_BYTES = 2  # of a value of a text's vector
+CLIP_OF_TEXT_BYTES = 12  # of a clip with a text, besides its identifier
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,13 @@ def label_bytes(
 
 def _bytes_of(request: LabelSetRequest, new_rows: int, size: RowSize, reader: CacheReader | None) -> int:
     labels, clips = request.labels, request.source.clips
+    texts = _text_bytes(clips, size.width) if request.embeds_texts else 0
     if reader is None or labels.name not in reader.label_sets():
         rows = new_rows + (reader.num_rows if reader else 0)
-        return _logits_bytes(labels, rows, size) + _head_bytes(labels, size.width) + _clip_bytes(clips)
+        return _logits_bytes(labels, rows, size) + _head_bytes(labels, size.width) + _clip_bytes(clips) + texts
     stored, done = reader.label_set(labels.name), reader.logits_units(labels.name)
     rows = new_rows + sum(record.num_rows for unit, record in reader.records.items() if unit not in done)
-    return _logits_bytes(stored, rows, size) + _clip_bytes(clips[len(stored.clips) :])
+    return _logits_bytes(stored, rows, size) + _clip_bytes(clips[len(stored.clips) :]) + texts
 
 
 def _logits_bytes(labels: LabelSet, rows: int, size: RowSize) -> int:
@@ -66,3 +69,14 @@ def _head_bytes(labels: LabelSet, width: int) -> int:
 
 def _clip_bytes(clips: tuple[Clip, ...]) -> int:
     return sum(CLIP_BYTES + len(clip.clip_id) + len(clip.video_uid) for clip in clips)
+
+
+def _text_bytes(clips: tuple[Clip, ...], width: int) -> int:
+    """The different texts with their vectors, and the clips that have them; as if none were stored yet."""
+    texts = {clip.text for clip in clips if clip.text}
+    characters = sum(len(text) + TEXT_BYTES for text in texts)
+    return (
+        characters
+        + len(texts) * width * TEXT_VALUE_BYTES
+        + sum(CLIP_OF_TEXT_BYTES + len(clip.clip_id) for clip in clips if clip.text)
+    )

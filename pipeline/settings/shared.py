@@ -82,6 +82,14 @@ STORE_LOGITS = Option(
     group=LABELS,
     default_text="stored for up to 64 classes; an existing label set keeps what it has",
 )
+EMBED_TEXTS = Option(
+    name="embed_texts",
+    value_type=bool,
+    default=False,
+    help="Also embed the texts of clips, such as narrations, with the teacher's text tower: targets for --text-weight "
+    "of train-student, and queries for evaluate.",
+    group=LABELS,
+)
 
 # Teacher
 TEACHER_MODEL = Option(

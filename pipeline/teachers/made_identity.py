@@ -39,7 +39,9 @@ def identity_of_made(module: ModuleType, made: Any, options: TeacherOptions, opt
             f"--teacher-module {option}: the teacher has no `identity`, and the file no {FACTS} with its {REQUIRED} in "
             f"pixels, up to {MAX_INPUT_SIZE}: write {FACTS} = {{'{REQUIRED}': 224}}"
         )
-    stated = {name: facts[name] for name in ("mean", "std", "interpolation", "resize_mode") if name in facts}
+    stated: dict[str, Any] = {
+        name: facts[name] for name in ("mean", "std", "interpolation", "resize_mode") if name in facts
+    }
     stated |= _windows(facts, made, option)
     dim = facts["embed_dim"] if "embed_dim" in facts else _width(made, size, stated["window"], options.model)
     return identity_of(options.model, WEIGHTS, _weights(made, Path(str(module.__file__))), size, dim, **stated)

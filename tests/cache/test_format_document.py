@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from embedonce.cache import long_documents
+from embedonce.cache.clip_texts import ClipTexts, texts_document
 from embedonce.cache.heads import head_tensors
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
 from embedonce.cache.schema import FORMAT_VERSION, FORMAT_VERSION_2, CacheIdentity, Segment, TeacherIdentity
@@ -91,6 +92,7 @@ def test_label_sets_clips_and_revisions_are_described(cache):
     folder = cache / "labels" / "main"
     expected = fields(folder / "label_set.json") | fields(folder / "clips/000000.json")
     expected |= fields(folder / "revisions/000001.json") | names(type(CLIPS[0])) | {"logit_bias", "multi_label"}
+    expected |= set(texts_document(ClipTexts()))
     assert described("Label sets: `labels/NAME/`") == expected
 
 

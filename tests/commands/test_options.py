@@ -145,6 +145,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "extract-teacher": {
         **TABLES,
         "store_logits": ("--no-store-logits", STORE),
+        "embed_texts": (
+            "--embed-texts",
+            "labeling/test_text_targets.py::test_extraction_embeds_each_text_once_and_only_if_it_is_told_to",
+        ),
         **ANNOTATIONS,
         "data_dir": ("--data-dir elsewhere", THREE),
         "use_synthetic": ("--use-synthetic", EXTRACTION + "test_synthetic_videos_are_generated_as_configured"),
@@ -242,6 +246,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "alpha": ("--alpha 0.5", BY_HAND),
         "beta": ("--beta 0.5", BY_HAND),
         "gamma": ("--gamma 0.25", BY_HAND),
+        "text_weight": (
+            "--text-weight 0.5",
+            "training/test_text_term.py::test_the_text_term_raises_retrieval_of_held_out_clips",
+        ),
         "temperature": ("--temperature 2.0", BY_HAND),
         "frames_per_clip": (
             "--frames-per-clip 3",
@@ -326,6 +334,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "relabel": {
         **TABLES,
         "store_logits": ("--no-store-logits", STORE),
+        "embed_texts": (
+            "--embed-texts",
+            "labeling/test_text_targets.py::test_relabel_adds_texts_to_an_existing_label_set_without_videos",
+        ),
         **ANNOTATIONS,
         "cache_dir": (
             "--cache-dir elsewhere",

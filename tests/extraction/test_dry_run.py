@@ -214,7 +214,7 @@ CONFIGS = {
                       teacher_head="none", label_set="l",
                       teacher_model="m", teacher_weights="w", teacher_activation="gelu", device="cpu", seed=5,
                       teacher_preprocess=PREPROCESS, strict=True, fho_window="critical", max_narration_window=3.5,
-                      prompt_style="v1", store_logits=False),
+                      prompt_style="v1", store_logits=False, embed_texts=True),
         RelabelConfig(Path("c"), class_names=Path(__file__), label_set="l"),
         RelabelConfig(Path("c"), classes=Path(__file__), clips_from="x", label_set="l"),
     ),

@@ -154,6 +154,27 @@ class FormatReader:
         assert all(("labels" in clip) == self.label_set(name).get("multi_label", False) for clip in clips)
         return clips
 
+    def texts(self, name: str) -> dict[tuple[str, str], tuple[str, np.ndarray]]:
+        """(video uid, clip id) -> (text, (D,) float16 vector) of every clip that has a text."""
+        folder = self.root / "labels" / name
+        if not (folder / "texts.json").exists():
+            return {}
+        document, vectors = read_document(folder / "texts.json"), []
+        assert set(document) == {"texts", "files", "clips"}
+        for digest, count in document["files"]:
+            data = (folder / "texts.vectors" / f"{digest}.safetensors").read_bytes()
+            assert hashlib.sha256(data).hexdigest() == digest
+            length = int.from_bytes(data[:8], "little")
+            entry = json.loads(data[8 : 8 + length])["vectors"]
+            assert entry["dtype"] == "F16" and entry["shape"] == [count, self.identity["teacher"]["embed_dim"]]
+            vectors += list(np.frombuffer(data[8 + length :], np.float16).reshape(entry["shape"]))
+        assert len(set(document["texts"])) == len(document["texts"]) == len(vectors)
+        return {
+            (uid, clip_id): (document["texts"][number], vectors[number])
+            for uid, ids, numbers in document["clips"]
+            for clip_id, number in zip(ids, numbers, strict=True)
+        }
+
     def classes_of(self, clip: dict, name: str) -> list[str]:
         """The names of a clip's classes."""
         numbers = clip.get("labels", [clip["label"]] if clip["label"] >= 0 else [])

@@ -52,5 +52,5 @@ def _clips_of_file(uid: str, placed: list[tuple[Window, VideoFile]], label_of: d
         start_sec = max(window.start_sec, file.start_sec) - file.offset_sec
         end_sec = min(window.end_sec, file.end_sec) - file.offset_sec
         label = UNLABELED if window.label is None else label_of[window.label]
-        clips.append(Clip(f"{uid}:{i}", uid, start_sec, end_sec, label, window.split))
+        clips.append(Clip(f"{uid}:{i}", uid, start_sec, end_sec, label, window.split, window.text))
     return clips

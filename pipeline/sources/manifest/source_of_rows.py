@@ -184,4 +184,4 @@ def _notes(rows: RowColumns, root: DataFolder, missing: list[NamedVideo]) -> Ite
         yield f"videos that are named in several ways, and are one each: {len(again)} ({some(again)})"
     num_texts = sum(map(bool, rows.texts))
     if num_texts:
-        yield f"{num_texts} of {len(rows)} clips have a narration (text), which training does not use"
+        yield f"{num_texts} of {len(rows)} clips have a narration (text), which --embed-texts makes targets of"

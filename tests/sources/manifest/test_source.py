@@ -52,7 +52,7 @@ def test_rows_become_clips_in_their_order(folder):
     assert source.files == "clips.csv lists 3 clips of 2 videos"
     assert source.notes == (
         "columns of clips.csv that are not used: camera",
-        "1 of 3 clips have a narration (text), which training does not use",
+        "1 of 3 clips have a narration (text), which --embed-texts makes targets of",
     )
 
 

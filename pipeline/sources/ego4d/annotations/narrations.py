@@ -125,7 +125,8 @@ class _NarrationReader:
         if end_sec <= start_sec:
             self._reader.count(SKIPPED_NARRATIONS, EMPTY_WINDOW)
             return
-        window = Window(video.uid, start_sec, end_sec, self._label(words), split.split)
+        text = self._reader.intern(" ".join(point.text.split()))
+        window = Window(video.uid, start_sec, end_sec, self._label(words), split.split, text=text)
         self._reader.add(point.record, window, split.rule)
 
     def _label(self, words: list[str]) -> str | None:

@@ -62,7 +62,8 @@ class WindowOptions:
 class Window:
     """A labeled interval [start_sec, end_sec) of a video, in seconds on the timeline of the canonical container.
 
-    label: a class name, or None if no class is known. clip_uid: the clip in which it was annotated.
+    label: a class name, or None if no class is known. clip_uid: the clip in which it was annotated. text: a narration,
+    as it was written, or "".
     """
 
     video_uid: str
@@ -71,6 +72,7 @@ class Window:
     label: str | None
     split: str
     clip_uid: str | None = None
+    text: str = ""
 
 
 class AssignedSplit(NamedTuple):
