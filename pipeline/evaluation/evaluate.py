@@ -31,6 +31,7 @@ from embedonce.pipeline.evaluation.output_files import EVALUATE_SETTINGS, PLOT_N
 from embedonce.pipeline.evaluation.predictions_file import predictions_file
 from embedonce.pipeline.evaluation.results import MeasuredCosts, StudentFacts, assemble
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
+from embedonce.pipeline.evaluation.text_retrieval import text_retrieval
 from embedonce.pipeline.evaluation.verb_noun import verb_noun_accuracy
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.files.recognition import sealed
@@ -111,6 +112,7 @@ def _evaluate(
         results,
         note=_note(results.note, len(meta.classes), len(labels.classes)),
         verb_noun=verb_noun_accuracy(reader, labels, dataset.clips, predictions),
+        retrieval=text_retrieval(reader, labels, dataset.clips, predictions, config.seed),
         frames_in_several_clips=shared_frames(reader, dataset.clips),
         comparable_with=comparable_with(labels, config.split),
         environment=_environment(config, device) | {"timed": {n: treatment(m.module) for n, m in models.items()}},

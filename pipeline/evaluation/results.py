@@ -66,7 +66,7 @@ def assemble(
     costs: MeasuredCosts,
     split: str = "val",
 ) -> EvaluationResults:
-    """The results, except for environment, verb_noun, frames_in_several_clips and comparable_with.
+    """The results, except for environment, verb_noun, retrieval, frames_in_several_clips and comparable_with.
 
     predictions: for these clips, in this order. class_text: (C, D) unit vectors of a zero-shot label set, else None.
     """
@@ -88,6 +88,7 @@ def assemble(
         majority=majority,
         long_tail=has_long_tail(majority, len(labels.classes)),
         verb_noun=None,
+        retrieval=None,
         frames_in_several_clips=None,
         comparable_with=None,
         classes=list(labels.classes),

@@ -169,6 +169,58 @@ class VerbNoun:
 
 
 @dataclass(frozen=True)
+class RetrievalScores:
+    """How a model finds what is relevant. Recalls: shares of queries. median_rank: of the first relevant, from 1."""
+
+    recall_at_1: float = field(metadata=form(SHARE))
+    recall_at_1_interval: Interval | None = field(metadata=form(INTERVAL))
+    recall_at_5: float = field(metadata=form(SHARE))
+    recall_at_5_interval: Interval | None = field(metadata=form(INTERVAL))
+    median_rank: float = field(metadata=form(AMOUNT))
+    mean_average_precision: float = field(metadata=form(SHARE))
+    map_interval: Interval | None = field(metadata=form(INTERVAL))
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """One direction of retrieval. candidates: that each query is compared with. chance…: recalls of random orders."""
+
+    candidates: int = field(metadata=form(COUNT))
+    chance_at_1: float = field(metadata=form(SHARE))
+    chance_at_5: float = field(metadata=form(SHARE))
+    teacher: RetrievalScores = field(metadata=form(RetrievalScores))
+    student: RetrievalScores = field(metadata=form(RetrievalScores))
+    recall_at_1_drop_points: float = field(metadata=form(POINTS))
+    recall_at_1_drop_interval: Interval | None = field(metadata=form(OrNull((POINTS, POINTS))))
+
+
+@dataclass(frozen=True)
+class MultipleChoice:
+    """Shares of questions "which of these clips has this text?" that are answered correctly."""
+
+    questions: int = field(metadata=form(COUNT))
+    chance: float = field(metadata=form(SHARE))
+    teacher: float = field(metadata=form(SHARE))
+    teacher_interval: Interval | None = field(metadata=form(INTERVAL))
+    student: float = field(metadata=form(SHARE))
+    student_interval: Interval | None = field(metadata=form(INTERVAL))
+    drop_points: float = field(metadata=form(POINTS))
+    drop_interval: Interval | None = field(metadata=form(OrNull((POINTS, POINTS))))
+
+
+@dataclass(frozen=True)
+class TextRetrieval:
+    """Clips and their texts. inter_video: choices of different recordings, intra_video: of one; None without any."""
+
+    num_clips: int = field(metadata=form(COUNT))
+    num_texts: int = field(metadata=form(COUNT))
+    text_to_video: Retrieval = field(metadata=form(Retrieval))
+    video_to_text: Retrieval = field(metadata=form(Retrieval))
+    inter_video: MultipleChoice | None = field(metadata=form(OrNull(MultipleChoice)))
+    intra_video: MultipleChoice | None = field(metadata=form(OrNull(MultipleChoice)))
+
+
+@dataclass(frozen=True)
 class ClassResults:
     """One class: its labeled clips, and the accuracy of the student and of the teacher on them.
 
@@ -207,6 +259,7 @@ class EvaluationResults:
     majority: Majority | None = field(metadata=form(OrNull(Majority)))
     long_tail: bool = field(metadata=form(bool))
     verb_noun: VerbNoun | None = field(metadata=form(OrNull(VerbNoun)))
+    retrieval: TextRetrieval | None = field(metadata=form(OrNull(TextRetrieval)))
     frames_in_several_clips: float | None = field(metadata=form(RATE))
     comparable_with: str | None = field(metadata=form(OrNull(REMARK)))
     classes: list[str] = field(metadata=form([NAME]))

@@ -12,9 +12,11 @@ from embedonce.pipeline.metrics.results_schema import (
     Reference,
     StudentResults,
     TeacherResults,
+    TextRetrieval,
     VerbNoun,
 )
 from embedonce.pipeline.reporting.comparison_rows import ComparisonRow, ComparisonTable
+from embedonce.pipeline.reporting.retrieval_figures import Figure, retrieval_context, retrieval_figures
 
 INTERVALS = "in brackets: 95 % interval over recordings"
 
@@ -48,6 +50,7 @@ def comparison_table(results: EvaluationResults) -> str:
         *(_precision_rows(results) if results.multi_label else accuracies),
         *_verb_noun_rows(results.verb_noun),
         *([] if results.multi_label else _one_label_rows(teacher, student)),
+        *_retrieval_rows(results.retrieval),
         ("agreement", "", agreement, ""),
         ("agreement@5", "", _percent(comparison.agreement_top5), ""),
         ("KL divergence", "", _number(comparison.kl_divergence, ".3f", " nats"), ""),
@@ -87,6 +90,18 @@ def _verb_noun_rows(verb_noun: VerbNoun | None) -> list[Row]:
     ]
 
 
+def _retrieval_rows(retrieval: TextRetrieval | None) -> list[Row]:
+    """Retrieval between clips and their texts."""
+    rows: list[Row] = []
+    for line in retrieval_figures(retrieval):
+        if isinstance(line, Figure):
+            shares = (_bracketed(_percent(share.value), share.interval, 100) for share in (line.teacher, line.student))
+            rows.append((line.name, *shares, "" if line.drop is None else _drop(line.drop, line.drop_interval)))
+        else:
+            rows.append((line.name, f"{line.teacher:g}", f"{line.student:g}", ""))
+    return rows
+
+
 def _context(results: EvaluationResults) -> list[str]:
     """What the accuracies should be read against."""
     majority, shared, lines = results.majority, results.frames_in_several_clips, []
@@ -103,7 +118,7 @@ def _context(results: EvaluationResults) -> list[str]:
         )
     if shared:
         lines.append(f"{_percent(shared)} of the frames are in several of these clips, which may differ in class")
-    return [*lines, *([results.comparable_with] if results.comparable_with else [])]
+    return [*lines, *filter(None, [retrieval_context(results.retrieval), results.comparable_with])]
 
 
 def _precision(environment: dict) -> list[str]:

@@ -117,7 +117,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "extract-teacher": {
         **TABLES,
         "store_logits": ("--no-store-logits", STORE),
-        "embed_texts": ("--embed-texts", "labeling/test_text_targets.py::test_extraction_embeds_each_text_once_and_only_if_it_is_told_to"),
+        "embed_texts": (
+            "--embed-texts",
+            "labeling/test_text_targets.py::test_extraction_embeds_each_text_once_and_only_if_it_is_told_to",
+        ),
         **ANNOTATIONS,
         "data_dir": ("--data-dir elsewhere", THREE),
         "use_synthetic": ("--use-synthetic", EXTRACTION + "test_synthetic_videos_are_generated_as_configured"),
@@ -299,7 +302,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "relabel": {
         **TABLES,
         "store_logits": ("--no-store-logits", STORE),
-        "embed_texts": ("--embed-texts", "labeling/test_text_targets.py::test_relabel_adds_texts_to_an_existing_label_set_without_videos"),
+        "embed_texts": (
+            "--embed-texts",
+            "labeling/test_text_targets.py::test_relabel_adds_texts_to_an_existing_label_set_without_videos",
+        ),
         **ANNOTATIONS,
         "cache_dir": (
             "--cache-dir elsewhere",

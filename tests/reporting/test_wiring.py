@@ -50,8 +50,8 @@ SIDES = {
     **FACTS,
 }  # fmt: skip
 MISSING = {"schema_version": 1, "multi_label": False, "majority": None, "long_tail": False, "verb_noun": None,
-           "per_class": [], "frames_in_several_clips": None, "comparable_with": None, "environment": {},
-           "confusion": {"teacher": [], "student": []}}  # fmt: skip
+           "retrieval": None, "per_class": [], "frames_in_several_clips": None, "comparable_with": None,
+           "environment": {}, "confusion": {"teacher": [], "student": []}}  # fmt: skip
 for side in ("teacher", "student"):
     SIDES[side] |= {"reliability": [], **NO_PRECISION}
 SIDES["comparison"] |= {"map_drop_points": None, "map_drop_interval": None}

@@ -61,6 +61,7 @@ def results_for(found: Predictions, classes: tuple[str, ...]) -> dict:
         "majority": as_json(majority_baseline(found.labels, found.labels, classes)),
         "long_tail": False,
         "verb_noun": None,
+        "retrieval": None,
         "frames_in_several_clips": 0.0,
         "comparable_with": None,
         "classes": list(classes),

@@ -12,6 +12,7 @@ from embedonce.pipeline.metrics.results_schema import (
     Interval,
     StudentResults,
     TeacherResults,
+    TextRetrieval,
     VerbNoun,
 )
 from embedonce.pipeline.reporting.html.markup import (
@@ -25,6 +26,7 @@ from embedonce.pipeline.reporting.html.markup import (
     table,
     times,
 )
+from embedonce.pipeline.reporting.retrieval_figures import Figure, retrieval_context, retrieval_figures
 
 LISTED = ("deployed", "training")  # the other parameters are parts of these
 Row = tuple[Cell, ...]
@@ -60,12 +62,18 @@ def comparison_table(results: EvaluationResults) -> str:
     teacher, student, compared = results.teacher, results.student, results.comparison
     rows = [
         *_accuracy_rows(results),
+        *_retrieval_rows(results.retrieval),
         *_fidelity_rows(compared),
         *_size_rows(teacher, student, compared),
         *_cost_rows(teacher, student, compared),
     ]
     head = ("", f"teacher {escape(teacher.name)}", f"student {escape(student.size)}", "comparison")
-    return table(head, rows, "Student and teacher; small print: 95 % intervals") + _reference_table(results)
+    context = (
+        f"<p>{escape(sentence[0].upper() + sentence[1:])}.</p>"
+        if (sentence := retrieval_context(results.retrieval))
+        else ""
+    )
+    return table(head, rows, "Student and teacher; small print: 95 % intervals") + context + _reference_table(results)
 
 
 def _reference_table(results: EvaluationResults) -> str:
@@ -164,6 +172,18 @@ def _verb_noun_rows(verb_noun: VerbNoun | None) -> list[Row]:
         (f"noun, {clips}", percent(teacher.noun), percent(student.noun), ""),
         (f"verb and noun together, {clips}", percent(teacher.both), percent(student.both), ""),
     ]
+
+
+def _retrieval_rows(retrieval: TextRetrieval | None) -> list[Row]:
+    """Retrieval between clips and their texts."""
+    rows: list[Row] = []
+    for line in retrieval_figures(retrieval):
+        if isinstance(line, Figure):
+            shares = (_with_interval(share.value, share.interval) for share in (line.teacher, line.student))
+            rows.append((line.name, *shares, "" if line.drop is None else _drop(line.drop, line.drop_interval)))
+        else:
+            rows.append((line.name, number(line.teacher, "g"), number(line.student, "g"), ""))
+    return rows
 
 
 def _fidelity_rows(compared: Comparison) -> list[Row]:

@@ -26,6 +26,9 @@ METHODS = (
     "KL divergence: from the teacher's to the student's softmax at temperature 1, mean over clips. Cosine: mean over "
     "clips.",
     "Zero-shot: the student's clip embedding is classified by the nearest class text, without the student's head.",
+    "Retrieval: cosines between the clip embeddings of a model and the text vectors of the teacher; all clips with the "
+    "same text are relevant, and a text is a query for each of them. Equal scores are in random order.",
+    "Multiple choice: a text and five clips, one of which has it, in the style of EgoMCQ (Lin et al., 2022).",
     "Latency: one image to its embedding, all models in turns in one runtime, after warm-up. Throughput: batches of "
     "32.",
     "Teachers are timed with random weights, which does not affect speed. Multiply-adds are counted.",
