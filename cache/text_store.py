@@ -146,6 +146,26 @@ class TextStore:
         return self.folder / f"{digest}.safetensors"
 
 
+class StoredVectors:
+    """Vectors that several label sets, of one cache or of several, have stored, by text. All of one text tower."""
+
+    def __init__(self, stores: Iterable[TextStore]):
+        self._stores = [
+            (store, texts, {text: number for number, text in enumerate(texts.texts)})
+            for store in stores
+            if (texts := store.read()) is not None
+        ]
+
+    def find(self, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+        """text -> (D,) float16, of those of these different texts that one of them has."""
+        found: dict[str, np.ndarray] = {}
+        for store, texts, number_of in self._stores:
+            here = sorted((number_of[text], text) for text in wanted if text in number_of and text not in found)
+            rows = store.rows(texts, np.array([number for number, _ in here], np.int64))
+            found |= {text: row for (_, text), row in zip(here, rows, strict=True)}
+        return found
+
+
 def _texts(document: dict, name: str) -> ClipTexts:
     with documents.as_damaged_error(name):
         return texts_from(document)

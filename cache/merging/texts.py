@@ -8,7 +8,7 @@ from embedonce.cache.clip_texts import ClipKey, ClipTexts, extended
 from embedonce.cache.errors import LabelSetError, some
 from embedonce.cache.labels import ClipLabel
 from embedonce.cache.merging.inputs import OpenCache
-from embedonce.cache.text_store import TextStore
+from embedonce.cache.text_store import StoredVectors
 from embedonce.cache.writer import CacheWriter
 
 
@@ -42,25 +42,10 @@ def write_united_texts(
     stored = store.read()
     texts, _ = extended(stored or ClipTexts(), text_of, writer.reader().label_set(name).clips)
     if texts != (stored or ClipTexts()):
-        having = [cache.reader.texts(name) for cache in inputs if name in cache.reader.label_sets()]
-        store.write(texts, _Copied(having))
+        known = StoredVectors(c.reader.texts(name) for c in inputs if name in c.reader.label_sets())
 
+        def copied(part: list[str]) -> np.ndarray:
+            vectors = known.find(part)
+            return np.stack([vectors[text] for text in part])
 
-class _Copied:
-    """Vectors of texts, as the first of several caches that has a text has it stored."""
-
-    def __init__(self, stores: Iterable[TextStore]):
-        read = [(store, texts) for store in stores if (texts := store.read()) is not None]
-        self._stores = [
-            (store, texts, {text: number for number, text in enumerate(texts.texts)}) for store, texts in read
-        ]
-
-    def __call__(self, wanted: list[str]) -> np.ndarray:
-        """(m, D) float16 vectors of these texts, each of which one of the caches has."""
-        left = {text: place for place, text in enumerate(wanted)}
-        vectors = np.zeros((len(wanted), self._stores[0][0].width), np.float16)
-        for store, texts, number_of_text in self._stores:
-            found = sorted((number_of_text[text], text) for text in left.keys() & number_of_text.keys())
-            rows = store.rows(texts, np.array([number for number, _ in found], np.int64))
-            vectors[[left.pop(text) for _, text in found]] = rows
-        return vectors
+        store.write(texts, copied)

@@ -13,7 +13,8 @@ class Targets:
 
     embeddings (B, T, D); logits (B, T, C) or None; labels (B,) int64, -1 for unlabeled clips; mask (B, T) bool, False
     for padding. multi_hot (B, C) bool: the classes of each clip, in label sets with several labels per clip, whose
-    labels are all -1; else None.
+    labels are all -1; else None. texts (B, D) vectors of the clips' texts, and text_numbers (B,) int64, equal for equal
+    texts and -1 for clips without one; None if no term needs them.
     """
 
     embeddings: Tensor
@@ -21,6 +22,8 @@ class Targets:
     labels: Tensor
     mask: Tensor
     multi_hot: Tensor | None = None
+    texts: Tensor | None = None
+    text_numbers: Tensor | None = None
 
     @property
     def labeled(self) -> Tensor:

@@ -4,6 +4,7 @@ from embedonce.models.losses.feature import FEATURE
 from embedonce.models.losses.response import RESPONSE
 from embedonce.models.losses.task import TASK
 from embedonce.models.losses.term import LossSettings, LossTerm, Need
+from embedonce.models.losses.text import TEXT
 
 _terms: dict[str, LossTerm] = {}
 
@@ -43,3 +44,4 @@ def uses(settings: LossSettings, need: Need) -> bool:
 register(FEATURE)
 register(RESPONSE)
 register(TASK)
+register(TEXT)

@@ -20,10 +20,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Need(Enum):
-    """Data that not every label set has. A term that needs any also needs a student with classes."""
+    """Data that not every label set has. A term that needs logits or labels also needs a student with classes."""
 
     TEACHER_LOGITS = "soft logits"
     LABELS = "labels of training clips"
+    TEXTS = "text vectors of training clips"
 
 
 class MeanOver(Enum):
@@ -83,7 +84,8 @@ class LossTerm:
 
     name: column in train_log.csv. means: what `function` averages over. function: returns one scalar tensor for each of
     `means`; the term is their mean. The trainer scales each by its batch's share of the optimizer step, so that
-    accumulated batches and several processes give the gradient of one large batch.
+    accumulated batches and several processes give the gradient of one large batch. is_sum_of_clips: False for a term
+    that compares clips with each other, which is only with those of the same batch and process.
     """
 
     name: str
@@ -91,6 +93,7 @@ class LossTerm:
     function: LossFunction
     means: tuple[MeanOver, ...]
     needs: tuple[Need, ...] = ()
+    is_sum_of_clips: bool = True
 
     def __post_init__(self):
         if not _NAME.fullmatch(self.name):

@@ -45,5 +45,7 @@ def _check_data(term: LossTerm, output: "StudentOutput", targets: Targets) -> No
     name = f"the {term.name} term ({term.weight.flags[0]})"
     if Need.TEACHER_LOGITS in term.needs and targets.logits is None:
         raise ValueError(f"{name} needs teacher logits, and the batch has none")
-    if term.needs and not output.clip_logits.shape[-1]:
+    if Need.TEXTS in term.needs and targets.texts is None:
+        raise ValueError(f"{name} needs vectors of texts, and the batch has none")
+    if {Need.TEACHER_LOGITS, Need.LABELS} & set(term.needs) and not output.clip_logits.shape[-1]:
         raise ValueError(f"{name} needs class logits, and the student has no classes")

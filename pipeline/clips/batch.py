@@ -17,7 +17,8 @@ class ClipBatch:
     frames (B, T, 3, R, R) uint8; embeddings (B, T, D) float32, unit length; mask (B, T) bool, False for padding;
     t_rel_sec (B, T) float32, seconds since the clip's start; labels (B,) int64, -1 for unlabeled clips; indexes (B,)
     int64 in the dataset; logits (B, T, C) float32, None if the label set has no soft logits; multi_hot (B, C) bool,
-    None unless the label set has several labels per clip.
+    None unless the label set has several labels per clip. texts (B, D) float32, text_numbers (B,) int64: see Targets;
+    None unless the dataset has texts.
     """
 
     frames: Tensor
@@ -28,14 +29,21 @@ class ClipBatch:
     indexes: Tensor
     logits: Tensor | None = None
     multi_hot: Tensor | None = None
+    texts: Tensor | None = None
+    text_numbers: Tensor | None = None
 
     @classmethod
     def from_items(cls, batch: Mapping[str, Tensor]) -> "ClipBatch":
         """From collated items of a ClipDataset; KeyError if one of their parts is missing."""
         shared = {name: batch[name] for name in ("frames", "embeddings", "mask", "t_rel_sec")}
-        several = batch.get("multi_hot")
         return cls(
-            **shared, labels=batch["label"], indexes=batch["index"], logits=batch.get("logits"), multi_hot=several
+            **shared,
+            labels=batch["label"],
+            indexes=batch["index"],
+            logits=batch.get("logits"),
+            multi_hot=batch.get("multi_hot"),
+            texts=batch.get("text_vector"),
+            text_numbers=batch.get("text_number"),
         )
 
     def __len__(self) -> int:
@@ -55,4 +63,5 @@ class ClipBatch:
     @property
     def targets(self) -> Targets:
         """What the loss reads."""
-        return Targets(self.embeddings, self.logits, self.labels, self.mask, self.multi_hot)
+        texts = self.texts, self.text_numbers
+        return Targets(self.embeddings, self.logits, self.labels, self.mask, self.multi_hot, *texts)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from embedonce.cache.computed_logits import compute_logits
 from embedonce.cache.labels import ClipLabel, LabelSet, multi_hot
 from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.clips.text_targets import TextTargets
 from embedonce.pipeline.frames import canonical_frame
 
 log = logging.getLogger(__name__)
@@ -43,12 +44,20 @@ class ClipDataset(Dataset):
 
     frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 if the label set has soft logits;
     mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start; label, index int64;
-    multi_hot (C,) bool if the label set has several labels per clip.
+    multi_hot (C,) bool if the label set has several labels per clip; with_texts: also what TextTargets.item()
+    returns.
     Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter. Index i + r N is the r-th
     further draw of clip i of N, with frames, view and jitter of its own.
     """
 
-    def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: ClipSampling):
+    def __init__(
+        self,
+        reader: CacheReader,
+        labels: LabelSet,
+        clips: list[ClipLabel],
+        sampling: ClipSampling,
+        with_texts: bool = False,
+    ):
         self.reader, self._labels, self.sampling = reader, labels, sampling
         self.clips: list[ClipLabel] = []
         self._rows: list[range] = []  # of each clip: positions on its video's timeline
@@ -63,6 +72,7 @@ class ClipDataset(Dataset):
                 self.clips.append(clip)
                 self._rows.append(range(window.start, window.stop))
         self.num_empty = len(clips) - len(self.clips)
+        self.texts = TextTargets.of(reader, labels.name, self.clips) if with_texts else None
         reader.prepare_labels(labels)  # once, and not in every loader process
 
     def __len__(self) -> int:
@@ -98,11 +108,12 @@ class ClipDataset(Dataset):
         return max(map(len, self._rows), default=0)
 
     def described_clips(self) -> Iterator[str]:
-        """One line per clip, for fingerprints: its name, times, label, rows and first shard."""
-        for clip, rows, shard in zip(self.clips, self._rows, self.shard_of_clip, strict=True):
+        """One line per clip, for fingerprints: its name, times, label, rows, first shard and, if wanted, text."""
+        for i, (clip, rows, shard) in enumerate(zip(self.clips, self._rows, self.shard_of_clip, strict=True)):
             times = f"{clip.start_sec!r} {clip.end_sec!r}"
             label = clip.label if clip.labels is None else list(clip.labels)
-            yield f"{clip.video_uid} {clip.clip_id} {times} {label} {rows[0]} {len(rows)} {shard}"
+            text = "" if self.texts is None else f" {self.texts.text_of(i)}"
+            yield f"{clip.video_uid} {clip.clip_id} {times} {label} {rows[0]} {len(rows)} {shard}{text}"
 
     def prefetch(self, indexes: Iterable[int]) -> None:
         """Begin to read the shards of these clips, where the cache is far away."""
@@ -138,6 +149,8 @@ class ClipDataset(Dataset):
         }
         if clip.labels is not None:
             item["multi_hot"] = torch.from_numpy(multi_hot([clip.labels], len(self._labels.classes))[0])
+        if self.texts is not None:
+            item |= {name: torch.from_numpy(values) for name, values in self.texts.item(number).items()}
         return item if logits is None else item | {"logits": _padded(logits, length)}
 
     def _read(self, timeline, at: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -50,8 +50,8 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
         Need.LABELS: any(clip.all_labels for clip in training),
     }
     options: dict[str, object] = {"cache_dir": reader.cache_dir, "label_set": _name_if_needed(reader, labels)}
-    for term in loss_terms():
-        options[term.weight.name] = None if all(available[need] for need in term.needs) else 0
+    for term in (term for term in loss_terms() if term.weight.default):  # the others are off already
+        options[term.weight.name] = None if all(available.get(need) for need in term.needs) else 0
     return next_line("train-student", options)
 
 

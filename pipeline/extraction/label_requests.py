@@ -40,7 +40,7 @@ def checked_requests(
         request_label_set(source, kind, _head(config, source, prompts), *choices) for kind, source in sources.items()
     ]
     if config.embed_texts:
-        requests = [with_texts(request, config.model) for request in requests]
+        requests = with_texts(requests, config.model)
     check_requests(config.cache_dir, requests)
     return requests
 

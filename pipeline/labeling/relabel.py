@@ -115,9 +115,8 @@ def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetReques
         _note_unknown_videos(matched, cached)
         head = possible_head(chosen_head(config.teacher_head, prompts), teacher, matched)
         choices = config.label_set or name, style, config.store_logits, prompts
-        request = request_label_set(matched, annotation, head, *choices)
-        requests.append(with_texts(request, teacher) if config.embed_texts else request)
-    return requests
+        requests.append(request_label_set(matched, annotation, head, *choices))
+    return with_texts(requests, teacher) if config.embed_texts else requests
 
 
 def _note_unknown_videos(source: Source, cached: CachedVideos) -> None:

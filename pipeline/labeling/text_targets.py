@@ -1,12 +1,13 @@
 """Text targets of a label set: the texts of its clips, such as narrations, embedded by the teacher's text tower."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from embedonce.cache.clip_texts import ClipTexts, extended
+from embedonce.cache.text_store import StoredVectors
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.labeling.clip_index import ClipIndex
@@ -20,19 +21,20 @@ from embedonce.pipeline.teachers.teacher import LongTexts, Teacher, TextHead, Te
 log = logging.getLogger(__name__)
 
 
-def with_texts(request: LabelSetRequest, teacher: str) -> LabelSetRequest:
-    """The request, for a label set with texts (--embed-texts). teacher: its name.
+def with_texts(requests: Sequence[LabelSetRequest], teacher: str) -> list[LabelSetRequest]:
+    """The requests, those of clips with texts for label sets with texts (--embed-texts). teacher: its name.
 
-    InputError if no clip has a text, or the teacher is known to have no text tower.
+    InputError if no clip of any has a text, or the teacher is known to have no text tower.
     """
     if not loader_of(teacher).has_text_tower:
         raise _no_text_tower(teacher)
-    if not any(clip.text for clip in request.source.clips):
+    marked = [replace(one, embeds_texts=any(clip.text for clip in one.source.clips)) for one in requests]
+    if not any(request.embeds_texts for request in marked):
         raise InputError(
             "--embed-texts: no clip has a text; narrations of Ego4D and EPIC-KITCHENS, and the column `text` of a "
             "manifest, are texts of clips"
         )
-    return replace(request, embeds_texts=True)
+    return marked
 
 
 def require_text_tower(requests: Iterable[LabelSetRequest], teacher: Teacher) -> None:
@@ -44,8 +46,8 @@ def require_text_tower(requests: Iterable[LabelSetRequest], teacher: Teacher) ->
 def write_texts(writer: CacheWriter, request: LabelSetRequest, teacher: TextTeacher) -> ClipTexts:
     """Embed the texts of a label set's clips that are not in the cache yet, and publish all of them in one step.
 
-    The label set exists, with its clips. Memory is bounded: no more texts are embedded at once than one file holds.
-    InputError if clips of one video have the same id and different texts.
+    The label set exists, with its clips. Vectors that another label set has are copied. No more texts are embedded at
+    once than one file holds. InputError if clips of one video have the same id and different texts.
     """
     name = request.labels.name
     source = match_source(request.source, CachedVideos.of_writer(writer))
@@ -55,13 +57,17 @@ def write_texts(writer: CacheWriter, request: LabelSetRequest, teacher: TextTeac
     texts, num_new = extended(stored or ClipTexts(), text_of, writer.reader().label_set(name).clips)
     if texts == stored:
         return texts
-    embedding = _Embedding(teacher, num_new)
+    others = (other for other in writer.reader().label_sets() if other != name)
+    known = StoredVectors(map(writer.texts, others))
+    embedding = _Embedding(teacher)
     with Progress(num_new, f"texts of label set {name!r}", "texts") as progress:
 
         def embed(part: list[str]) -> np.ndarray:
-            vectors = embedding.embed(part)
+            vectors = known.find(part)
+            new = [text for text in part if text not in vectors]
+            vectors |= dict(zip(new, embedding.embed(new), strict=True)) if new else {}
             progress.update(len(part))
-            return vectors
+            return np.stack([vectors[text] for text in part])
 
         texts = store.write(texts, embed)
     embedding.warn_of_long_texts()
@@ -71,14 +77,15 @@ def write_texts(writer: CacheWriter, request: LabelSetRequest, teacher: TextTeac
 class _Embedding:
     """Embeds texts, and counts those that the text tower does not read to their ends."""
 
-    def __init__(self, teacher: TextTeacher, num_texts: int):
-        self._teacher, self._num_texts = teacher, num_texts
-        self._long = LongTexts(0, 0)
+    def __init__(self, teacher: TextTeacher):
+        self._teacher = teacher
+        self._num_texts, self._long = 0, LongTexts(0, 0)
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """(m, D) unit vectors."""
         each = [[text] for text in texts]
         found = long_texts(self._teacher, each)
+        self._num_texts += len(texts)
         self._long = LongTexts(self._long.count + found.count, found.context, self._long.first or found.first)
         return TextHead(*self._teacher.class_text(each)).class_text
 

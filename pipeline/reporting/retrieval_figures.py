@@ -2,7 +2,13 @@
 
 from typing import NamedTuple
 
-from embedonce.pipeline.metrics.results_schema import Interval, MultipleChoice, Retrieval, TextRetrieval
+from embedonce.pipeline.metrics.results_schema import (
+    Interval,
+    MultipleChoice,
+    Retrieval,
+    RetrievalScores,
+    TextRetrieval,
+)
 
 
 class Share(NamedTuple):
@@ -61,20 +67,25 @@ def retrieval_context(retrieval: TextRetrieval | None) -> str:
 
 def _of_direction(name: str, found: Retrieval) -> list[Figure | Ranks]:
     teacher, student = found.teacher, found.student
-    at_1, at_5, precision = (
-        [Share(getattr(scores, value), getattr(scores, interval)) for scores in (teacher, student)]
-        for value, interval in (
-            ("recall_at_1", "recall_at_1_interval"),
-            ("recall_at_5", "recall_at_5_interval"),
-            ("mean_average_precision", "map_interval"),
-        )
-    )
+    drop, interval = found.recall_at_1_drop_points, found.recall_at_1_drop_interval
     return [
-        Figure(f"{name} R@1", *at_1, found.recall_at_1_drop_points, found.recall_at_1_drop_interval),
-        Figure(f"{name} R@5", *at_5),
-        Figure(f"{name} mAP", *precision),
+        Figure(f"{name} R@1", _at_1(teacher), _at_1(student), drop, interval),
+        Figure(f"{name} R@5", _at_5(teacher), _at_5(student)),
+        Figure(f"{name} mAP", _precision(teacher), _precision(student)),
         Ranks(f"{name} median rank", teacher.median_rank, student.median_rank),
     ]
+
+
+def _at_1(scores: RetrievalScores) -> Share:
+    return Share(scores.recall_at_1, scores.recall_at_1_interval)
+
+
+def _at_5(scores: RetrievalScores) -> Share:
+    return Share(scores.recall_at_5, scores.recall_at_5_interval)
+
+
+def _precision(scores: RetrievalScores) -> Share:
+    return Share(scores.mean_average_precision, scores.map_interval)
 
 
 def _of_choice(name: str, choice: MultipleChoice) -> Figure:

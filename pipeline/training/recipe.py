@@ -8,12 +8,13 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from embedonce.cache.clip_texts import NO_TEXT
 from embedonce.cache.identity_document import identity_document
 from embedonce.cache.labels import FITTED, ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
-from embedonce.models.losses.registry import loss_settings, loss_terms
+from embedonce.models.losses.registry import loss_settings, loss_terms, uses
 from embedonce.models.losses.term import LossSettings, Need
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.errors import InputError
@@ -68,23 +69,35 @@ def random_seed(*place: int) -> int:
     return int.from_bytes(hashlib.sha256(repr(place).encode()).digest()[:8], "big") >> 1
 
 
-def loss_settings_for(config: TrainConfig, labels: LabelSet) -> LossSettings:
-    """The settings of the loss. InputError if a term has a weight and this label set lacks data that it needs."""
-    available = {
-        Need.TEACHER_LOGITS: labels.has_logits,
-        Need.LABELS: any(clip.all_labels for clip in labels.clips if clip.split == "train"),
-    }
+def loss_settings_for(config: TrainConfig, labels: LabelSet, reader: CacheReader | None = None) -> LossSettings:
+    """The settings of the loss. InputError if a term has a weight and this label set lacks data that it needs.
+
+    reader: of the cache, for text vectors; without one there are none.
+    """
     settings = loss_settings(config.temperature, **config.loss_weights)
     used = [term for term in loss_terms() if settings.weights[term.name]]
+    train_clips = [clip for clip in labels.clips if clip.split == "train"]
+    available = {
+        Need.TEACHER_LOGITS: labels.has_logits,
+        Need.LABELS: any(clip.all_labels for clip in train_clips),
+        Need.TEXTS: uses(settings, Need.TEXTS) and reader is not None and _has_texts(reader, labels.name, train_clips),
+    }
     lacking = [(term, need) for term in used for need in term.needs if not available[need]]
     if lacking:
         why = " and ".join(f"no {need.value} for the {term.name} term" for term, need in lacking)
         without = " ".join(dict.fromkeys(f"{term.weight.flags[0]} 0" for term, _ in lacking))
-        raise InputError(f"label set {labels.name!r} has {why}; train without it: {without}")
+        remedy = "make them with relabel --embed-texts, or " if any(n is Need.TEXTS for _, n in lacking) else ""
+        raise InputError(f"label set {labels.name!r} has {why}; {remedy}train without it: {without}")
     if labels.multi_label:
         _refuse_balancing(config, labels)
     # heads are fitted to several labels as binary classifiers; zero-shot logits only rank classes
     return dataclasses.replace(settings, independent_classes=labels.multi_label and labels.kind == FITTED)
+
+
+def _has_texts(reader: CacheReader, label_set: str, clips: list[ClipLabel]) -> bool:
+    """Whether one of these clips has a text vector."""
+    texts = reader.texts(label_set).read()
+    return texts is not None and bool((texts.numbers(clips) != NO_TEXT).any())
 
 
 def _refuse_balancing(config: TrainConfig, labels: LabelSet) -> None:
@@ -114,7 +127,8 @@ def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tupl
     kept = selection_of(reader, clips)
     sampling = _sampling(config, reader)
     still = dataclasses.replace(sampling, random=False)
-    train_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid not in kept], sampling)
+    with_texts = uses(loss_settings(**config.loss_weights), Need.TEXTS)
+    train_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid not in kept], sampling, with_texts)
     selection_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid in kept], still)
     if empty := train_set.num_empty + selection_set.num_empty:
         log.warning("%d of %d training clips have no frame in the cache and are left out", empty, len(clips))
@@ -131,7 +145,22 @@ def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tupl
     if warning := missing_classes(labels, parts):
         log.warning("%s", warning)
     _check_labels(config, train_set, labels)
+    _note_texts(train_set)
     return train_set, selection_set
+
+
+def _note_texts(train_set: ClipDataset) -> None:
+    """Log how many clips have text targets. InputError if they are wanted and no clip that is left has one."""
+    texts = train_set.texts
+    if texts is None:
+        return
+    count = int((texts.numbers != NO_TEXT).sum())
+    if not count:
+        raise InputError(
+            f"none of the {len(train_set)} clips that are left for training has a text; train without the text term: "
+            "--text-weight 0"
+        )
+    log.info("%d of %d training clips have a text, %d different ones", count, len(train_set), len(texts.texts))
 
 
 def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:

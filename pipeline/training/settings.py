@@ -12,6 +12,7 @@ from embedonce.models.losses.registry import loss_terms
 from embedonce.models.losses.response import RESPONSE
 from embedonce.models.losses.task import TASK
 from embedonce.models.losses.term import MAX_WEIGHT, LossTerm
+from embedonce.models.losses.text import TEXT
 from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
 from embedonce.pipeline.settings import choices, ranges, shared
 from embedonce.pipeline.settings.base import Settings
@@ -32,7 +33,7 @@ ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 
 ON_ACCELERATOR = {"student_size": "xxs", "student_resolution": 224, "frames_per_clip": 8}
 BY_DEVICE = {name: f"{ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}" for name in ON_CPU}
 RESOLUTIONS = range(128, 257, 32)
-OWN_TERMS = (FEATURE, RESPONSE, TASK)  # their weights have fields
+OWN_TERMS = (FEATURE, RESPONSE, TASK, TEXT)  # their weights have fields
 
 
 def _weight_option(term: LossTerm) -> Option:
@@ -119,6 +120,7 @@ class TrainConfig(Settings):
     alpha: float = setting(_weight_option(FEATURE))
     beta: float = setting(_weight_option(RESPONSE))
     gamma: float = setting(_weight_option(TASK))
+    text_weight: float = setting(_weight_option(TEXT))
     plugin_weights: Mapping[str, float] = plugin_settings(_plugin_weight_options)
     temperature: float = setting(
         4.0,
@@ -162,7 +164,8 @@ class TrainConfig(Settings):
     @property
     def loss_weights(self) -> dict[str, float]:
         """The weight of each registered loss term, by the name of its option."""
-        return {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma, **self.plugin_weights}
+        own = {term.weight.name: getattr(self, term.weight.name) for term in OWN_TERMS}
+        return own | dict(self.plugin_weights)
 
     def for_device(self, device_type: str) -> "TrainConfig":
         """The settings with what was not given set to the defaults for this type of device, such as "cpu"."""

@@ -44,7 +44,7 @@ def train(config: TrainConfig) -> TrainResult:
     """
     reader = open_cache(config)
     labels = reader.label_set(config.label_set)
-    settings = loss_settings_for(config, labels)
+    settings = loss_settings_for(config, labels, reader)
     commit.check_writable(config.output_dir)
     world, device = join(choose_device(config.device))
     if not world.is_first:

@@ -218,6 +218,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "alpha": ("--alpha 0.5", BY_HAND),
         "beta": ("--beta 0.5", BY_HAND),
         "gamma": ("--gamma 0.25", BY_HAND),
+        "text_weight": (
+            "--text-weight 0.5",
+            "training/test_text_term.py::test_the_text_term_raises_retrieval_of_held_out_clips",
+        ),
         "temperature": ("--temperature 2.0", BY_HAND),
         "frames_per_clip": (
             "--frames-per-clip 3",

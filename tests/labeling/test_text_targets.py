@@ -15,7 +15,7 @@ from embedonce.pipeline.sources.source import Clip, Source
 from embedonce.pipeline.teachers.teacher import LongTexts
 from tests.commands.test_cli import call, error_of
 from tests.support.cache_parts import make_cache
-from tests.support.ego4d_files import U2, narrated, narration, write
+from tests.support.ego4d_files import U2, label, moments_video, narrated, narration, write
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.shared_units import PLAIN
 from tests.support.videos import write_video
@@ -110,17 +110,25 @@ def test_relabel_adds_texts_to_an_existing_label_set_without_videos(place, teach
     call(*again)
     classes = tmp_path / "other.txt"
     classes.write_text("slice\nmix\n")
+    teacher.asked = []
     call("relabel", "--cache-dir", tmp_path / "c", "--clips-from", name, "--classes", classes, "--embed-texts")
+    assert not {"cut the bread", "open the door with the left hand"} & set(teacher.asked)  # vectors were copied
     assert texts_of(tmp_path / "c", "other") == texts_of(tmp_path / "c", name)
 
 
 @pytest.mark.integration
 def test_narrations_of_ego4d_are_kept_as_they_were_written(tmp_path, teacher):
-    write(tmp_path, {"narration.json": {U2: narrated(narration(1.0, "#C C puts  down a cup"), narration(3.0))}})
+    narrations = {U2: narrated(narration(1.0, "#C C puts  down a cup"), narration(3.0))}
+    moments = {"videos": [moments_video(U2, "train", [label("wash", 0, 4)])]}
+    write(tmp_path, {"narration.json": narrations, "moments_train.json": moments})
     write_video(tmp_path / "v2" / "full_scale" / f"{U2}.mp4", 240)
-    options = ["--data-dir", tmp_path, "--cache-dir", tmp_path / "c", "--annotations", "narrations"]
+    options = ["--data-dir", tmp_path, "--cache-dir", tmp_path / "c", "--annotations", "narrations,moments"]
     call("extract-teacher", *options, "--embed-texts")
-    assert set(texts_of(tmp_path / "c").values()) == {"#C C puts down a cup", narration(3.0)["narration_text"]}
+    assert texts_of(tmp_path / "c", "moments") == {}
+    assert set(texts_of(tmp_path / "c", "narrations").values()) == {
+        "#C C puts down a cup",
+        narration(3.0)["narration_text"],
+    }
 
 
 def mistakes(place, *options) -> str:
@@ -140,7 +148,7 @@ def test_a_teacher_without_a_text_tower_is_one_sentence(tmp_path, place, monkeyp
 
     request = request_label_set(a_source(("x",)), "", "none")
     with pytest.raises(InputError, match="the teacher onnx:m has no text tower, which --embed-texts needs"):
-        with_texts(request, "onnx:m")
+        with_texts([request], "onnx:m")
     monkeypatch.setattr(teacher_loading, "load_teacher", lambda config, cached=None: NoText())
     assert "the teacher fake has no text tower, which --embed-texts needs" in mistakes(place)
 
@@ -152,7 +160,7 @@ def a_source(texts: tuple[str, ...]) -> Source:
 
 def test_the_estimate_counts_each_text_once():
     source = a_source(tuple(f"a text of clip {i // 2}" for i in range(12)))
-    request = with_texts(request_label_set(source, "", "none", "tiny"), "ViT-B-32")
+    (request,) = with_texts([request_label_set(source, "", "none", "tiny")], "ViT-B-32")
     size = RowSize("hdf5", 1, 64)
     estimated = label_bytes([request], 0, size) - label_bytes([request_label_set(source, "", "none", "tiny")], 0, size)
     assert 6 * 64 * 2 < estimated < 6 * 64 * 2 + 12 * 60

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.numeric
 
 def test_the_default_weights_are_the_documented_ones():
     weights = {term.weight.name: loss_settings().weights[term.name] for term in loss_terms()}
-    assert weights == {"alpha": 1.0, "beta": 0.1, "gamma": 0.5} and loss_settings().temperature == 4.0
+    assert (
+        weights == {"alpha": 1.0, "beta": 0.1, "gamma": 0.5, "text_weight": 0.0} and loss_settings().temperature == 4.0
+    )
 
 
 def test_class_0_is_a_label_and_minus_1_is_not():

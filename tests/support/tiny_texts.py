@@ -1,5 +1,6 @@
 """Texts of the clips of a tiny cache: a sentence for each color and number, with vectors near that color's center."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -27,8 +28,16 @@ def vector_of(text: str) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def write_texts(root: Path, label_set: str = "tiny") -> ClipTexts:
+def unrelated_vector_of(text: str) -> np.ndarray:
+    """(DIM,) float64 unit vector, the same for all texts of a color, which has nothing to do with the teacher's."""
+    vector = np.random.default_rng(list(text.split()[0].encode())).standard_normal(DIM)
+    return vector / np.linalg.norm(vector)
+
+
+def write_texts(
+    root: Path, label_set: str = "tiny", embed: Callable[[str], np.ndarray] = vector_of, text_of=text_of
+) -> ClipTexts:
     with closing(open_writer(root, open_reader(root).identity)) as writer:
         clips = writer.reader().label_set(label_set).clips
         texts, _ = extended(ClipTexts(), {(clip.video_uid, clip.clip_id): text_of(clip) for clip in clips}, clips)
-        return writer.texts(label_set).write(texts, lambda part: np.stack(list(map(vector_of, part))))
+        return writer.texts(label_set).write(texts, lambda part: np.stack(list(map(embed, part))))

@@ -145,7 +145,7 @@ def test_gradient_shares_follow_from_the_norms():
     losses = {"feature": 3 * layer.weight.sum(), "response": 2 * layer.weight.sum(), "task": 5 * layer.weight.sum()}
     norms = gradient_norms(losses, loss_settings(alpha=1.0, beta=1.5, gamma=0.0), layer)
     shares = gradient_shares({f"norm_{name}": norm for name, norm in norms.items()})
-    assert shares == pytest.approx({"feature": 0.5, "response": 0.5, "task": 0.0})
+    assert shares == pytest.approx({"feature": 0.5, "response": 0.5, "task": 0.0, "text": 0.0})
     assert layer.weight.grad is None
 
 

@@ -1,5 +1,6 @@
 """Tests that every loss term should pass. Subclass LossTermConformance and set `term`."""
 
+import dataclasses
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from embedonce.models.student import StudentOutput
 
 LENGTHS = torch.tensor([3, 1, 2, 3])  # frames of each clip
 LABELS = torch.tensor([2, -1, 0, 1])
+TEXT_NUMBERS = torch.tensor([0, 1, -1, 0])
 
 
 def random_batch(num_classes: int = 4) -> tuple[StudentOutput, Targets]:
@@ -25,14 +27,15 @@ def random_batch(num_classes: int = 4) -> tuple[StudentOutput, Targets]:
 
     output = StudentOutput(unit(4, 3, 8), unit(4, 8), normal(4, 3, num_classes), normal(4, num_classes))
     mask = torch.arange(3) < LENGTHS[:, None]
-    targets = Targets(unit(4, 3, 8), 3 * normal(4, 3, num_classes), LABELS, mask)
+    texts = unit(2, 8)[TEXT_NUMBERS]
+    targets = Targets(unit(4, 3, 8), 3 * normal(4, 3, num_classes), LABELS, mask, None, texts, TEXT_NUMBERS)
     return StudentOutput(*(tensor.requires_grad_() for tensor in output)), targets
 
 
 def part_of(output: StudentOutput, targets: Targets, clips: list[int]) -> tuple[StudentOutput, Targets]:
     """The same for some of the clips."""
-    logits = None if targets.logits is None else targets.logits[clips]
-    kept = Targets(targets.embeddings[clips], logits, targets.labels[clips], targets.mask[clips])
+    values = {field.name: getattr(targets, field.name) for field in dataclasses.fields(Targets)}
+    kept = Targets(**{name: None if value is None else value[clips] for name, value in values.items()})
     return StudentOutput(*(tensor[clips] for tensor in output)), kept
 
 
@@ -66,6 +69,8 @@ class LossTermConformance:
 
     def test_parts_of_a_batch_weighted_by_their_counts_add_up_to_the_batch(self):
         """So that accumulated batches and several processes give the gradient of one large batch."""
+        if not self.term.is_sum_of_clips:
+            pytest.skip("the term compares clips of one batch")
         output, targets = random_batch()
         whole = Counts.of(targets)
         sums = [0.0] * len(self.term.means)
@@ -77,15 +82,17 @@ class LossTermConformance:
         assert sums == pytest.approx([mean.item() for mean in self.means(output, targets)], rel=1e-5)
 
     def test_it_needs_only_what_it_declares(self):
-        output, targets = random_batch(num_classes=4 if self.term.needs else 0)
+        needs_classes = bool({Need.TEACHER_LOGITS, Need.LABELS} & set(self.term.needs))
+        output, targets = random_batch(num_classes=4 if needs_classes else 0)
         logits = targets.logits if Need.TEACHER_LOGITS in self.term.needs else None
         labels = targets.labels if Need.LABELS in self.term.needs else torch.full_like(targets.labels, -1)
-        means = self.means(output, Targets(targets.embeddings, logits, labels, targets.mask))
+        texts = (targets.texts, targets.text_numbers) if Need.TEXTS in self.term.needs else (None, None)
+        means = self.means(output, Targets(targets.embeddings, logits, labels, targets.mask, None, *texts))
         assert all(math.isfinite(mean.item()) for mean in means)
 
     def test_a_batch_without_labels_is_valid(self):
         output, targets = random_batch()
-        unlabeled = Targets(targets.embeddings, targets.logits, torch.full_like(targets.labels, -1), targets.mask)
+        unlabeled = dataclasses.replace(targets, labels=torch.full_like(targets.labels, -1))
         means = self.means(output, unlabeled)
         assert all(math.isfinite(mean.item()) for mean in means)
         if set(self.term.means) == {MeanOver.LABELED_CLIPS}:
