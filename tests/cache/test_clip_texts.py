@@ -218,6 +218,14 @@ def test_removed_videos_lose_their_texts_and_vectors(cache):
     assert found(cache) == expected({"c": TEXTS["c"]}, width_of(cache))  # a text that another clip has stays
 
 
+def test_damaged_texts_are_found_before_a_removal_changes_anything(cache):
+    vector_files(cache)[0].write_bytes(b"")
+    before = everything_below(cache)
+    with pytest.raises(DamagedError, match=r"is damaged: the file's SHA-256 is not its name"):
+        remove(cache, videos_removal({"b"}, is_withdrawal=True))
+    assert everything_below(cache) == before
+
+
 def test_the_vectors_that_are_kept_are_told_file_by_file():
     texts = ClipTexts(
         ("s", "t", "u", "v"),
