@@ -217,6 +217,7 @@ class _VideosInCache:
             refuse_lost_document(self._layout, folder.name)
         for name in reader.label_sets():
             reader.label_set(name)
+            reader.texts(name).check()
             for path in (labels / name / "revisions").list(".json")[:-1]:  # the last one was read with the label set
                 revision_from(long_documents.read(path), str(path))
         for unit in (unit for unit in units if unit in reader.records):

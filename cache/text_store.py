@@ -61,6 +61,11 @@ class TextStore:
         with documents.as_damaged_error(str(path)):
             return vectors_from(data, file.num_texts, self.width)
 
+    def check(self) -> None:
+        """DamagedError if the texts or any of their vectors cannot be read."""
+        for file in (self.read() or ClipTexts()).files:
+            self.vectors_of(file)
+
     def vectors(self, texts: ClipTexts, numbers: np.ndarray) -> np.ndarray:
         """(n, D) float32 unit vectors: rows(), of exactly unit length."""
         found = self.rows(texts, numbers).astype(np.float32)

@@ -31,7 +31,7 @@ from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_li
 from embedonce.pipeline.labeling.relabel import Relabeled
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.labeling.settings import RelabelConfig
-from embedonce.pipeline.labeling.text_targets import require_text_tower, write_texts
+from embedonce.pipeline.labeling.text_targets import require_text_tower, warn_of_other_texts, write_texts
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.processes.background import BackgroundCall
 from embedonce.pipeline.sources.data_summary import summarize
@@ -126,6 +126,7 @@ def _labeled(
             write_labels(writer, request, config.seed)
             if request.embeds_texts:
                 write_texts(writer, request, cast(TextTeacher, teacher))
+            warn_of_other_texts(writer, request)
         manifest = writer.write_manifest()
         reader = writer.reader()
         label_sets = tuple(reader.label_set(request.labels.name) for request in ready)

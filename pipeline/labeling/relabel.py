@@ -34,7 +34,7 @@ from embedonce.pipeline.labeling.requests import (
 )
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.labeling.space import RowSize, label_bytes
-from embedonce.pipeline.labeling.text_targets import require_text_tower, with_texts, write_texts
+from embedonce.pipeline.labeling.text_targets import require_text_tower, warn_of_other_texts, with_texts, write_texts
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.folder.class_files import read_classes
@@ -94,6 +94,7 @@ def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher
             write_labels(writer, request, config.seed)
             if request.embeds_texts:
                 write_texts(writer, request, cast(TextTeacher, teacher))
+            warn_of_other_texts(writer, request)
         writer.write_sidecar(SETTINGS, config.as_yaml())
         writer.write_manifest()
         written = writer.reader()
@@ -166,7 +167,7 @@ def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
             f"choose the label set of {config.cache_dir} whose clips to use: --clips-from {'|'.join(names)}"
         )
     labels = reader.label_set(config.clips_from)
-    texts = (reader.texts(labels.name).read() if config.embed_texts else None) or ClipTexts()
+    texts = reader.texts(labels.name).read() or ClipTexts()
     clips = tuple(
         Clip(c.clip_id, c.video_uid, c.start_sec, c.end_sec, c.label, c.split, texts.text_of(c), c.labels)
         for c in labels.clips

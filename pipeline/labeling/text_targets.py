@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from embedonce.cache.clip_texts import ClipTexts, extended
+from embedonce.cache.clip_texts import ClipKey, ClipTexts, extended
 from embedonce.cache.text_store import StoredVectors
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import InputError
@@ -50,11 +50,10 @@ def write_texts(writer: CacheWriter, request: LabelSetRequest, teacher: TextTeac
     once than one file holds. InputError if clips of one video have the same id and different texts.
     """
     name = request.labels.name
-    source = match_source(request.source, CachedVideos.of_writer(writer))
-    text_of = ClipIndex(source).texts_over(writer.planned_videos.values())
     store = writer.texts(name)
     stored = store.read()
-    texts, num_new = extended(stored or ClipTexts(), text_of, writer.reader().label_set(name).clips)
+    clips = writer.reader().label_set(name).clips
+    texts, num_new = extended(stored or ClipTexts(), _text_of(writer, request), clips)
     if texts == stored:
         return texts
     others = (other for other in writer.reader().label_sets() if other != name)
@@ -72,6 +71,28 @@ def write_texts(writer: CacheWriter, request: LabelSetRequest, teacher: TextTeac
         texts = store.write(texts, embed)
     embedding.warn_of_long_texts()
     return texts
+
+
+def warn_of_other_texts(writer: CacheWriter, request: LabelSetRequest) -> None:
+    """Warn if clips have other texts in the data than in the cache, and --embed-texts was not given."""
+    stored = None if request.embeds_texts or writer.is_shared else writer.texts(request.labels.name).read()
+    if stored is None:
+        return
+    text_of = _text_of(writer, request)
+    clips = writer.reader().label_set(request.labels.name).clips
+    count = sum(stored.text_of(clip) != text_of.get((clip.video_uid, clip.clip_id), "") for clip in clips)
+    if count:
+        log.warning(
+            "%d clips of label set %r have other texts in the data than in the cache, which keeps its own: give "
+            "--embed-texts to embed those of the data",
+            count,
+            request.labels.name,
+        )
+
+
+def _text_of(writer: CacheWriter, request: LabelSetRequest) -> dict[ClipKey, str]:
+    source = match_source(request.source, CachedVideos.of_writer(writer))
+    return ClipIndex(source).texts_over(writer.planned_videos.values())
 
 
 class _Embedding:

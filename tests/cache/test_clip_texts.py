@@ -188,7 +188,7 @@ def test_texts_of_many_clips_are_continued_in_further_files(tmp_path, monkeypatc
 def test_damage_is_found_and_repaired_without_touching_anything_else(cache, harm):
     victim = vector_files(cache)[0] if harm != "document" else cache / "labels" / "plain" / "texts.json"
     data = bytearray(victim.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[-2 if harm == "bit" else len(data) // 2] ^= 1  # the lowest bit of a value: only the checksum can tell
     victim.unlink() if harm == "missing" else victim.write_bytes(data)
     (problem,) = verify(cache).problems
     assert problem.remedy == Remedy.REDO_TEXTS and victim.name in problem.message
@@ -216,6 +216,14 @@ def test_removed_videos_lose_their_texts_and_vectors(cache):
     assert b"open the box" not in everything_below(cache) and len(vector_files(cache)) == len(secret) - 1
     remove(cache, videos_removal({"a"}, is_withdrawal=False))
     assert found(cache) == expected({"c": TEXTS["c"]}, width_of(cache))  # a text that another clip has stays
+
+
+def test_damaged_texts_are_found_before_a_removal_changes_anything(cache):
+    vector_files(cache)[0].write_bytes(b"")
+    before = everything_below(cache)
+    with pytest.raises(DamagedError, match=r"is damaged: the file's SHA-256 is not its name"):
+        remove(cache, videos_removal({"b"}, is_withdrawal=True))
+    assert everything_below(cache) == before
 
 
 def test_the_vectors_that_are_kept_are_told_file_by_file():

@@ -95,7 +95,11 @@ def test_relabel_adds_texts_to_an_existing_label_set_without_videos(place, teach
     assert texts_of(tmp_path / "c") == {"a_2Emp4:0-1": "cut the bread", "b_2Emp4:0-2": "cut the bread"}
     (tmp_path / "m.csv").write_text("\n".join([*ROWS[:3], "b.mp4,0,2,cut,open the door with the left hand"]))
     teacher.asked = []
+    call(*again[:-1])
+    assert "1 clips of label set 'zero-shot' have other texts in the data than in the cache" in caplog.text
+    caplog.clear()
     call(*again)
+    assert "other texts in the data" not in caplog.text
     assert "1 of 1 texts are longer than the 4 tokens that the teacher reads" in caplog.text
     assert "7 tokens: 'open the door with the left hand'" in caplog.text
     assert texts_of(tmp_path / "c") == {

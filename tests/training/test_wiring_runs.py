@@ -130,6 +130,7 @@ def test_each_term_is_a_mean_over_its_own_clips_and_the_total_their_weighted_sum
     run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path, lr=0.125),
                      weights, World(), 100)  # fmt: skip
     sums = {"feature": 16.0, "response": 4.0, "task": 6.0, "norm_feature": 1.0, "norm_response": 3.0, "norm_task": 4.0}
+    sums |= {"text": 0.0, "norm_text": 0.0}
     run.sums["feature"] = 7.0
     entry = run.close_epoch(4, sums, Counts(frames=40, clips=8, labeled=3))
     assert (entry["epoch"], entry["feature"], entry["response"], entry["task"]) == (4, 2.0, 0.5, 2.0)
