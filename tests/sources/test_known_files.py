@@ -11,22 +11,22 @@ from embedonce.cache.files import version_of
 from embedonce.cache.layout import FILE_FINGERPRINTS
 from embedonce.cache.stores.registry import stored_path
 from embedonce.pipeline.sources import known_files
-from embedonce.pipeline.sources.content_identity import fingerprint
+from embedonce.pipeline.sources.content_identity import fingerprint, fingerprint_of
 from embedonce.pipeline.sources.known_files import EDGE_BYTES, KnownFiles
 
 SIZE = 3 * EDGE_BYTES
 
 
 @pytest.fixture
-def hashed(monkeypatch) -> list[str]:
+def hashed(monkeypatch, paths) -> list[str]:
     """The names of the files that were hashed."""
-    names = []
+    names, name_of = [], {path.stat().st_ino: path.name for path in paths}
 
-    def counted(path):
-        names.append(path.name)
-        return fingerprint(path)
+    def counted(file):
+        names.append(name_of[os.fstat(file.fileno()).st_ino])
+        return fingerprint_of(file)
 
-    monkeypatch.setattr(known_files, "fingerprint", counted)
+    monkeypatch.setattr(known_files, "fingerprint_of", counted)
     return names
 
 
