@@ -7,6 +7,7 @@ the file is missing, damaged or of another machine, everything is hashed.
 
 import hashlib
 import io
+import math
 import os
 import time
 from collections.abc import Collection, Iterable
@@ -71,7 +72,7 @@ def _state(path: VideoPath, file: io.BufferedReader) -> tuple[tuple[str, ...], b
         status = os.fstat(file.fileno())
         version, changed = version_of(status), max(status.st_mtime, status.st_ctime)
     else:
-        version, changed = path.version, path.modified_ns / 1e9
+        version, changed = path.version, path.modified_ns / 1e9 or math.inf  # where it is unknown
     edges = hashlib.sha256(file.read(EDGE_BYTES))
     file.seek(max(0, version.num_bytes - EDGE_BYTES))
     edges.update(file.read(EDGE_BYTES))
