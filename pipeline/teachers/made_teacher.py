@@ -99,7 +99,7 @@ def _identity(module: ModuleType, made: Any, options: TeacherOptions, option: st
             f"--teacher-module {option}: the teacher has no `identity`, and the file no {FACTS} with its {REQUIRED} in "
             f"pixels, up to {MAX_INPUT_SIZE}: write {FACTS} = {{'{REQUIRED}': 224}}"
         )
-    dim = facts["embed_dim"] if "embed_dim" in facts else _width(made, size, options.model)
+    dim = facts.get("embed_dim") or _width(made, size, options.model)
     stated = {name: facts[name] for name in ("mean", "std", "interpolation", "resize_mode") if name in facts}
     return identity_of(options.model, WEIGHTS, _weights(made, Path(str(module.__file__))), size, dim, **stated)
 
