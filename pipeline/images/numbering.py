@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
@@ -58,14 +59,15 @@ def numbered(names: Sequence[str], prefix: str = "") -> list[tuple[int, str]]:
 
 
 def _number(name: str, prefix: str, first_name: str) -> int:
-    if prefix:
-        return int(PurePosixPath(name).stem.removeprefix(prefix))
-    own, first = split_name(name), split_name(first_name)
+    rest = name.removeprefix(prefix)
+    own, first = split_name(rest), split_name(first_name)
     if own is None:
-        raise NumberingError(f"the name of its image {name} does not end in the number of a frame")
-    if first is not None and own[0] != first[0]:
+        raise NumberingError(
+            f"the name of its image {name} does not end in the number of a frame, of up to {MAX_DIGITS} digits"
+        )
+    if not prefix and first is not None and own[0] != first[0]:
         raise NumberingError(
             f"its images have several names with numbers ({first_name} and {name}): choose one of them, such as "
-            f"--frames-prefix {first[0]}"
+            f"--frames-prefix {shlex.quote(first[0] or own[0])}"
         )
     return own[1]
