@@ -10,7 +10,8 @@ _HEX = frozenset("0123456789ABCDEF")
 PART = "__"  # separates the uuid of a recording from the uuid of the part that a file contains
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART_OF_RECORDING = re.compile(f"({_UUID}){PART}{_UUID}")
-_UCF_CLIP = re.compile(r"(.*v_[A-Za-z]+_g\d\d)_c\d\d_2Eavi(?:__[0-9a-f]{8}(?:-\d+)?)?")  # UCF101: v_YoYo_g09_c02.avi
+# UCF101: v_YoYo_g09_c02.avi, or a folder of its frames
+_UCF_CLIP = re.compile(r"(.*v_[A-Za-z]+_g\d\d)_c\d\d(?:_2Eavi)?(?:__[0-9a-f]{8}(?:-\d+)?)?")
 _PREFIX = "x__"  # added to a uid that would not begin with a letter or digit
 _PREFIX_LOOKALIKE = "x_5F_"  # replaces the prefix in uids of paths that begin with it
 _SHORTENED = "_2D"  # separates head and hash of a long path; "-" is never escaped, so escape() never returns this
