@@ -178,6 +178,10 @@ def test_other_sources_name_the_option_and_are_not_taken_over(clips, tmp_path):
     touch(clips, "README")  # which may be anything
     assert choose_source(clips).name == "folder"
     assert "images are read with --frames-rate FPS (folders of frames) or --frames-layout images" in error_of(clips)
+    for name, message in (("a.zip", "unpack the archives first"), ("a.mp4.part", "skipped 1 unfinished download")):
+        touch(tmp_path / name, "cover.jpg", f"folder/{name}")
+        assert message in error_of(tmp_path / name)
+        assert len(opened(tmp_path / name, frames_layout="images").videos) == 1
     touch(tmp_path / "videos", "cut/a.mp4", "cut/cover.jpg", "stir/b.mp4")
     assert choose_source(tmp_path / "videos").name == "folder"
     with pytest.raises(InputError, match=r"--frames-rate is for a folder of images .*: leave the option out"):
