@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -71,12 +72,14 @@ def _at_the_end(names: Sequence[str]) -> list[int]:
     for name in names:
         parts = split_name(name)
         if parts is None:
-            raise NumberingError(f"the name of its image {name} does not end in the number of a frame")
+            raise NumberingError(
+                f"the name of its image {name} does not end in the number of a frame, of up to {MAX_DIGITS} digits"
+            )
         prefix = parts[0] if prefix is None else prefix
         if parts[0] != prefix:
             raise NumberingError(
                 f"its images have several names with numbers ({names[0]} and {name}): choose one of them, such as "
-                f"--frames-prefix {prefix}"
+                f"--frames-prefix {shlex.quote(prefix or parts[0])}"
             )
         numbers.append(parts[1])
     return numbers

@@ -25,7 +25,8 @@ from embedonce.pipeline.sources.content_identity import fingerprint, fingerprint
 from embedonce.pipeline.sources.source import VideoPath
 
 EDGE_BYTES = 1 << 12  # at either end of a file, which are compared each time
-SETTLED_SEC = 3.0  # a file that was changed later may change again without another time
+SETTLED_SEC = 60.0  # a file that was changed later may change again without another time: the time of a write through
+# a memory map is noted once, until the system has written the page to the disk, which it puts off for up to 35 s
 MAX_FILES = 200_000  # that are kept, about 50 MB
 MAX_DOCUMENT_BYTES = 1 << 28  # of a file that is read
 
