@@ -65,7 +65,7 @@ def _without_training_recordings(clips: list[ClipLabel], trained: str | None, re
     kept = [clip for clip in clips if recording_of(clip.video_uid) not in seen]
     if len(kept) < len(clips):
         log.warning(
-            "%d clips are left out: their videos are in the training split of label set %r",
+            "%d clips are left out: their recordings are in the training split of label set %r",
             len(clips) - len(kept),
             trained,
         )

@@ -5,12 +5,13 @@ Only formats of SUFFIXES are tried, whatever the file is called: Pillow passes s
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from embedonce.pipeline.images.joined_files import open_regular
-from embedonce.pipeline.video.container import VideoError, check_size
+from embedonce.pipeline.video.container import MAX_PIXELS, VideoError, check_size
 from embedonce.pipeline.video.orientation import UPRIGHT, Orientation
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -48,6 +49,7 @@ def decode_image(path: Path) -> tuple[np.ndarray, Orientation, str]:
     try:
         with open_regular(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, which check_size() refuses, and of odd metadata
+            _check_not_empty(file)
             image = Image.open(file, formats=FORMATS)
             check_size(*image.size)
             _check_single(image)
@@ -63,6 +65,12 @@ def decode_image(path: Path) -> tuple[np.ndarray, Orientation, str]:
         raise
     except Exception as error:  # a damaged file may bring any exception out of Pillow's decoders
         raise ImageError(f"{path.name}: {_reason(error)}") from error
+
+
+def _check_not_empty(file: BinaryIO) -> None:
+    if not file.read(1):
+        raise VideoError("it is empty")
+    file.seek(0)
 
 
 def _check_single(image: Image.Image) -> None:
@@ -91,4 +99,6 @@ def _orientation(image: Image.Image) -> Orientation:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return f"it is not an image of a format that can be read ({', '.join(FORMATS)})"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it is larger than {MAX_PIXELS} pixels"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,18 +4,20 @@ import hashlib
 import io
 import os
 import stat
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from embedonce.pipeline.images.joined_files import JoinedFiles
+from embedonce.pipeline.images.joined_files import JoinedFiles, open_regular
 from embedonce.pipeline.images.numbering import has_prefix, is_image, numbered
 
 TICKS_OF_AN_IMAGE = Fraction(1000)  # a second; a single image is displayed for one of them
 MAX_DENOMINATOR = 10**6  # of a frame rate
 BUFFER_BYTES = 1 << 16
+SAMPLE_BYTES = 1 << 12  # from the middle of an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +96,17 @@ class ImageSequence:
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
         """All images as one file, after a digest of their names, sizes and frame rate, so that its content stands for
-        that of the video. OSError as files(), also from its methods.
+        that of the video; where most images have one size, some bytes of each are in the digest. OSError as files(),
+        also from its methods.
         """
         assert mode == "rb"
         files = self.files()
         lines = [f"{self.rate}\n", *(f"{file.num_bytes} {file.name}\n" for file in files)]
-        digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape"))
+        for file in _of_equal_size(files):
+            digest.update(_sample(self.path / file.name, file.num_bytes))
         names, sizes = [file.name for file in files], [file.num_bytes for file in files]
-        return io.BufferedReader(JoinedFiles(digest, self.path, names, sizes), BUFFER_BYTES)
+        return io.BufferedReader(JoinedFiles(digest.digest(), self.path, names, sizes), BUFFER_BYTES)
 
     def stat(self) -> os.stat_result:
         """As of one file: the sum of the sizes, and the last modification. OSError as files()."""
@@ -119,6 +124,19 @@ class ImageSequence:
 def rate_of(frames_per_second: float) -> Fraction:
     """A frame rate as a fraction: 29.97002997 is 30000/1001."""
     return Fraction(str(frames_per_second)).limit_denominator(MAX_DENOMINATOR)
+
+
+def _of_equal_size(files: list[ImageFile]) -> list[ImageFile]:
+    """The images of the most frequent size if most have it, as those that are not compressed; else none."""
+    counts = Counter(file.num_bytes for file in files)
+    size, count = counts.most_common(1)[0] if files else (0, 0)
+    return [file for file in files if file.num_bytes == size] if 2 * count > len(files) > 1 else []
+
+
+def _sample(path: Path, num_bytes: int) -> bytes:
+    with open_regular(path) as file:
+        file.seek(max(0, (num_bytes - SAMPLE_BYTES) // 2))
+        return file.read(SAMPLE_BYTES)
 
 
 def _image_file(name: str, status: os.stat_result) -> ImageFile:

@@ -11,7 +11,8 @@ PART = "__"  # separates the uuid of a recording from the uuid of the part that 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PARTS_OF_RECORDINGS = (
     re.compile(f"({_UUID}){PART}{_UUID}"),
-    re.compile(r"(.*v_[A-Za-z]+_g\d\d)_c\d\d_2Eavi(?:__[0-9a-f]{8}(?:-\d+)?)?"),  # v_YoYo_g09_c02.avi of UCF101
+    # v_YoYo_g09_c02.avi of UCF101, or a folder of its frames
+    re.compile(r"(.*v_[A-Za-z]+_g\d\d)_c\d\d(?:_2Eavi)?(?:__[0-9a-f]{8}(?:-\d+)?)?"),
     re.compile(r"(nusar-2021_[\w-]+)_2F(?:C\d|HMC_)\w+", re.ASCII),  # `sequence/view.mp4` of Assembly101
 )
 _PREFIX = "x__"  # added to a uid that would not begin with a letter or digit

@@ -24,13 +24,18 @@ def fingerprint(path: VideoPath) -> str:
     """
     try:
         with opened(path) as file:
-            size = file.seek(0, 2)
-            digest = hashlib.sha256(f"{size}\n".encode())
-            for start, length in _parts(size):
-                file.seek(start)
-                digest.update(file.read(length))
+            return fingerprint_of(file)
     except OSError:
         return ""
+
+
+def fingerprint_of(file: io.BufferedReader) -> str:
+    """The fingerprint() of an open file. OSError if it cannot be read."""
+    size = file.seek(0, 2)
+    digest = hashlib.sha256(f"{size}\n".encode())
+    for start, length in _parts(size):
+        file.seek(start)
+        digest.update(file.read(length))
     return digest.hexdigest()
 
 

@@ -6,35 +6,29 @@ the file is missing, damaged or of another machine, everything is hashed.
 """
 
 import hashlib
+import io
+import math
 import os
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from embedonce.cache import documents
 from embedonce.cache.errors import CacheError
 from embedonce.cache.files import version_of
 from embedonce.cache.schema import check_fingerprint
-from embedonce.cache.stores.base import FileVersion
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.pipeline.images.sequence import ImageSequence
-from embedonce.pipeline.sources.content_identity import fingerprint, in_threads, opened
+from embedonce.pipeline.remote_files.remote_file import RemoteFile
+from embedonce.pipeline.sources.content_identity import fingerprint, fingerprint_of, in_threads, opened
 from embedonce.pipeline.sources.source import VideoPath
 
 EDGE_BYTES = 1 << 12  # at either end of a file, which are compared each time
-SETTLED_SEC = 3.0  # a file that was changed later may change again without another time
+SETTLED_SEC = 60.0  # a file that was changed later may change again without another time: the time of a write through
+# a memory map is noted once, until the system has written the page to the disk, which it puts off for up to 35 s
 MAX_FILES = 200_000  # that are kept, about 50 MB
 MAX_DOCUMENT_BYTES = 1 << 28  # of a file that is read
-
-
-class FileState(NamedTuple):
-    """What a file looks like without reading all of it. version: as of cache.files, or of the server."""
-
-    version: FileVersion
-    edges: str  # SHA-256 of its first and last bytes
-    is_settled: bool
 
 
 class KnownFiles:
@@ -62,38 +56,33 @@ class KnownFiles:
         return documents.serialize_with_checksum({"files": listed}).decode()
 
     def _fingerprint(self, path: VideoPath) -> str:
-        state = _state(path)
-        if state is None:
+        if isinstance(path, ImageSequence):  # whose fingerprint reads little more than the list of its files
             return fingerprint(path)
-        key = (str(state.version.num_bytes), state.version.tag, state.edges)
         name = str(path)
         known = self._found.get(name) or (self._stored or {}).get(name, ())
-        found = known[-1] if known[:-1] == key else fingerprint(path)
-        if found and state.is_settled:
-            self._found[name] = (*key, found)
+        try:
+            with opened(path) as file:
+                state, is_settled = _state(path, file)
+                found = known[-1] if known[:-1] == state else fingerprint_of(file)
+        except OSError:
+            return ""
+        if is_settled:
+            self._found[name] = (*state, found)
         return found
 
 
-def _state(path: VideoPath) -> FileState | None:
-    """The state of a file before it is hashed; None if it cannot be read, or is a folder of images.
-
-    Of such a folder the fingerprint reads little more than the list of its files.
-    """
-    if isinstance(path, ImageSequence):
-        return None
-    try:
-        with opened(path) as file:
-            if isinstance(path, Path):
-                status = os.fstat(file.fileno())
-                version, changed = version_of(status), max(status.st_mtime, status.st_ctime)
-            else:
-                version, changed = path.version, path.modified_ns / 1e9
-            edges = hashlib.sha256(file.read(EDGE_BYTES))
-            file.seek(max(0, version.num_bytes - EDGE_BYTES))
-            edges.update(file.read(EDGE_BYTES))
-    except OSError:
-        return None
-    return FileState(version, edges.hexdigest(), changed + SETTLED_SEC < time.time())
+def _state(path: Path | RemoteFile, file: io.BufferedReader) -> tuple[tuple[str, ...], bool]:
+    """((size, version, SHA-256 of the first and last bytes) of an open file, whether it changed a while ago)."""
+    if isinstance(path, Path):
+        status = os.fstat(file.fileno())
+        version, changed = version_of(status), max(status.st_mtime, status.st_ctime)
+    else:
+        version, changed = path.version, path.modified_ns / 1e9 or math.inf  # where it is unknown
+    edges = hashlib.sha256(file.read(EDGE_BYTES))
+    file.seek(max(0, version.num_bytes - EDGE_BYTES))
+    edges.update(file.read(EDGE_BYTES))
+    state = str(version.num_bytes), version.tag, edges.hexdigest()
+    return state, changed + SETTLED_SEC < time.time()
 
 
 def _stored_in(document: StoredPath | None) -> dict[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from embedonce.cache.errors import some
 from embedonce.cache.plan import PlannedVideo
+from embedonce.pipeline.images.sequence import ImageSequence
 from embedonce.pipeline.sources.source import Video
 
 
@@ -15,9 +16,11 @@ def change_notes(matched: Collection[Video], planned: Mapping[str, PlannedVideo]
         pairs = [f"{planned[v.uid].source} -> {v.source}" for v in moved]
         yield f"files that were moved since they were planned and keep their frames: {len(moved)} ({some(pairs)})"
     if replaced:
+        has_rates = any(isinstance(v.path, ImageSequence) and v.path.rate for v in replaced)
+        what = "files or folders whose content or frame rate changed" if has_rates else "files whose content changed"
         yield (
-            "files whose content changed since they were planned: extract-teacher extracts them as new videos, and the "
-            f"frames of the old ones stay without labels: {len(replaced)} ({some([v.source for v in replaced])})"
+            f"{what} since they were planned: extract-teacher extracts them as new videos, and the frames of the old "
+            f"ones stay without labels: {len(replaced)} ({some([v.source for v in replaced])})"
         )
 
 
@@ -30,7 +33,8 @@ def missing_notes(
     """
     kept = [planned[cached].source for uid, cached in missing.items() if cached in planned and uid not in now_elsewhere]
     if kept:
-        yield f"files that are missing, whose clips are kept with the frames in the cache: {len(kept)} ({some(kept)})"
+        what = "files that are missing or not read, whose clips are kept with the frames in the cache"
+        yield f"{what}: {len(kept)} ({some(kept)})"
     if now_elsewhere:
         pairs = [f"{planned[missing[uid]].source} is {video.source} now" for uid, video in now_elsewhere.items()]
         yield (

@@ -107,11 +107,16 @@ def choose_source(root: DataFolder | None, settings: object = None) -> VideoSour
     for source in SOURCES:
         for name in _own_options_given(source, settings):
             if name not in usable:
-                raise InputError(
-                    f"--{name.replace('_', '-')} is for {source.description}, but {root or 'this'} is "
-                    f"{chosen.description}: leave the option out"
-                )
+                raise InputError(_unusable(f"--{name.replace('_', '-')}", source, chosen, root))
     return chosen
+
+
+def _unusable(option: str, source: VideoSource, chosen: VideoSource, root: DataFolder | None) -> str:
+    """The message about an option of one source that the chosen one cannot use."""
+    start = f"{option} is for {source.description},"
+    if isinstance(root, RemoteFolder) and not getattr(source, "reads_urls", False):
+        return f"{start} which is read from local disks only: copy {root} to this machine, or leave the option out"
+    return f"{start} but {root or 'this'} is {chosen.description}: leave the option out"
 
 
 def _candidates(root: DataFolder | None) -> list[VideoSource]:

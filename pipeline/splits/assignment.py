@@ -16,8 +16,11 @@ HELD_OUT_ORDER = ("train", "val", "test")  # from used for training to never use
 
 
 def split_by_hash(uid: str, val_fraction: float = VAL_FRACTION) -> str:
-    """ "train" or "val", by hash: val_fraction of all uids are "val". Raising it never turns a "val" into "train"."""
-    return "val" if _position("split", uid) < val_fraction else "train"
+    """ "train" or "val", by hash: val_fraction of all recordings are "val", with all their parts.
+
+    Raising the fraction never turns a "val" into "train".
+    """
+    return "val" if _position("split", recording_of(uid)) < val_fraction else "train"
 
 
 def selection_uids(train_uids: Iterable[str], labels: Mapping[str, Iterable[int]] | None = None) -> frozenset[str]:

@@ -43,7 +43,7 @@ def identity_of_made(module: ModuleType, made: Any, options: TeacherOptions, opt
         name: facts[name] for name in ("mean", "std", "interpolation", "resize_mode") if name in facts
     }
     stated |= _windows(facts, made, option)
-    dim = facts["embed_dim"] if "embed_dim" in facts else _width(made, size, stated["window"], options.model)
+    dim = facts.get("embed_dim") or _width(made, size, stated["window"], options.model)
     return identity_of(options.model, WEIGHTS, _weights(made, Path(str(module.__file__))), size, dim, **stated)
 
 

@@ -48,6 +48,7 @@ def scan_only(source: Source, cache_dir: Path) -> None:
 
 
 def video(folder: Path, **settings) -> Source:
+    folder.mkdir(exist_ok=True)
     write_video(folder / "a.mp4", FRAMES, **settings)
     return make_source(folder, ["a"])
 
@@ -65,7 +66,7 @@ def test_packets_are_read_once_to_index_them_and_once_to_decode(tmp_path):
 
 
 def test_a_run_that_resumes_after_the_scan_reads_all_packets_once(tmp_path):
-    source = video(tmp_path)
+    source = video(tmp_path / "v")  # and not the cache's own files
     scan_only(source, tmp_path / "c")
     counter = counted(source, tmp_path / "c")
     assert of_stages(counter, "opens") == [1, 0, 4] and of_stages(counter, "packets") == [0, 0, FRAMES]

@@ -115,6 +115,13 @@ def test_what_is_not_one_image_of_a_known_format_is_refused(tmp_path, monkeypatc
         path = saved(tmp_path / "b.jpg", kind=kind)
         with pytest.raises(ImageError, match=r"b\.jpg: it is not an image of a format that can be read \(JPEG, PNG"):
             decode_image(path)
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(ImageError, match=r"empty\.jpg: it is empty$"):
+        decode_image(tmp_path / "empty.jpg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own limit, which it doubles
+    with pytest.raises(ImageError, match=r"bomb\.png: it is larger than 64000000 pixels$"):
+        decode_image(saved(tmp_path / "bomb.png"))
+    monkeypatch.undo()
     monkeypatch.setattr(container, "MAX_PIXELS", 100)
     with pytest.raises(ImageError, match=r"c\.png: a frame of 20x12 is larger than 100 pixels"):
         decode_image(saved(tmp_path / "c.png"))

@@ -47,6 +47,11 @@ def test_frames_are_in_the_order_of_their_numbers_not_of_their_names():
         (["img_1.jpg", "img_1.png"], "two of its images have the number 1 (img_1.jpg and img_1.png)"),
         (["img_1.jpg", "cover.jpg"], "the name of its image cover.jpg does not end in the number of a frame"),
         (
+            ["001.jpg", "a b1.jpg"],
+            "its images have several names with numbers (001.jpg and a b1.jpg): choose one of them, such as "
+            "--frames-prefix 'a b'",
+        ),
+        (
             ["flow_x_1.jpg", "img_1.jpg"],
             "its images have several names with numbers (flow_x_1.jpg and img_1.jpg): choose one of them, such as "
             "--frames-prefix flow_x_",
@@ -66,6 +71,13 @@ def test_a_prefix_may_end_in_a_digit():
     assert numbered(["v20001.jpg", "v20000.jpg"], "v2") == [(0, "v20000.jpg"), (1, "v20001.jpg")]
     with pytest.raises(NumberingError, match="no image named v2 and a number"):
         numbered([], "v2")
+
+
+def test_a_number_that_is_too_long_is_refused_with_a_prefix_too():
+    name = f"img_{10**12}.jpg"
+    with pytest.raises(NumberingError, match=rf"the name of its image {name} does not end in .*, of up to 12 digits"):
+        numbered(["img_1.jpg", name], "img_")
+    assert numbered(["img_0000000000000001.jpg"], "img_") == [(1, "img_0000000000000001.jpg")]
 
 
 def test_images_are_recognized_by_their_suffix():

@@ -15,6 +15,7 @@ from embedonce.pipeline.sources.content_identity import (
     read_whole,
     whole_fingerprint,
 )
+from tests.support.image_files import write_image
 
 
 @pytest.fixture
@@ -85,6 +86,24 @@ def test_a_large_folder_is_sampled_and_a_changed_size_is_always_seen(tmp_path):
     with (tmp_path / "5.jpg").open("ab") as file:
         file.write(b"x")
     assert fingerprint(sequence) != before
+
+
+def test_of_images_that_are_not_compressed_each_is_sampled(tmp_path):
+    for number in range(1, 101):
+        write_image(tmp_path / f"{number:03}.bmp", number)  # of one size, more than 1 MiB together
+    sequence = ImageSequence(tmp_path, Fraction(25))
+    assert sequence.stat().st_size > WHOLE_BYTES
+    prints = {fingerprint(sequence)}
+    for number in (2, 37, 50, 99):
+        write_image(tmp_path / f"{number:03}.bmp", number + 500)
+        prints.add(fingerprint(sequence))
+    assert len(prints) == 5
+    (tmp_path / "050.bmp").unlink()
+    (tmp_path / "050.png").write_bytes(b"of another size")
+    prints.add(fingerprint(sequence))
+    write_image(tmp_path / "060.bmp", 777)
+    prints.add(fingerprint(sequence))
+    assert len(prints) == 7
 
 
 def test_a_file_that_shrinks_or_goes_while_it_is_read_is_an_error(folder):

@@ -146,6 +146,7 @@ class TestSingleImages(TestFramesSource):
     def make_data(self, root):
         for name in ("cut bread/a.jpg", "cut bread/b.png", "stir pot/c.webp"):
             write_image(root / name, 1)
+        return {}
 
 
 class TestEgteaSource(SourceConformance):

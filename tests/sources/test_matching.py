@@ -47,7 +47,9 @@ def test_a_missing_file_keeps_its_clips_with_the_frames_of_the_cache_which_a_not
     (tmp_path / "a.mp4").unlink()
     matched = match_source(source_of(tmp_path, ("a.mp4", "train"), ("b.mp4", "val")), cached)
     assert split_of(matched) == {UIDS[0]: "train", UIDS[1]: "val"} and matched.missing == (UIDS[0],)
-    assert matched.notes == ("files that are missing, whose clips are kept with the frames in the cache: 1 (a.mp4)",)
+    assert matched.notes == (
+        "files that are missing or not read, whose clips are kept with the frames in the cache: 1 (a.mp4)",
+    )
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -101,6 +101,11 @@ def test_clips_of_a_group_of_ucf101_are_selected_together():
     assert 0 < len(chosen) <= 5 and len(selection_uids(uids)) == 4 * len(chosen)
     first = path_uid(groups[0][0])
     assert recording_of(f"{first}__0123abcd") == recording_of(f"{first}__0123abcd-2") == recording_of(first)
+    folders = [f"YoYo/v_YoYo_g{group:02}_c{clip:02}" for group in range(1, 26) for clip in range(1, 5)]  # of frames
+    assert len({recording_of(path_uid(name)) for name in folders}) == 25
+    for names in ([path_uid(name) for name in folders], uids, [f"{uid}__0123abcd" for uid in uids]):
+        splits = [split_by_hash(uid) for uid in names]
+        assert set(splits) == {"train", "val"} and splits == [split for split in splits[::4] for _ in range(4)]
     others = ("YoYo_2Fv_YoYo_g09_c02_2Emp4", "YoYo_2FYoYo_g09_c02_2Eavi", "v_YoYo_c02_2Eavi")
     assert [recording_of(uid) for uid in others] == list(others)
 

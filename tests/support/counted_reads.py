@@ -18,7 +18,7 @@ from embedonce.pipeline.engines.engine import Event, awaited, run_task
 from embedonce.pipeline.extraction import frame_pipeline, scanning
 from embedonce.pipeline.extraction.scan_tasks import ScanTask
 from embedonce.pipeline.remote_files import ranged_file, remote_file
-from embedonce.pipeline.sources import withdrawn
+from embedonce.pipeline.sources import known_files
 from embedonce.pipeline.video import container, demuxer_input
 
 IO = Path("/proc/self/io")
@@ -99,7 +99,8 @@ def counting(folder: Path | None = None) -> Iterator[ReadCounter]:
     """Extractions run in this process and are counted. folder: as of a ReadCounter."""
     counter = ReadCounter(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(withdrawn, "fingerprints", _staged(counter, "fingerprint", withdrawn.fingerprints))
+        of_files = known_files.KnownFiles.fingerprints
+        patch.setattr(known_files.KnownFiles, "fingerprints", _staged(counter, "fingerprint", of_files))
         for module in (scanning, frame_pipeline):
             patch.setattr(module, "make_engine", lambda name, function, options: _CountingEngine(function, counter))
         _patch_video_modules(patch, demuxer_input.open_container, _counted_container(counter))

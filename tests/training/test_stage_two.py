@@ -437,7 +437,7 @@ def test_evaluating_another_label_set_leaves_out_training_recordings(evaluated, 
         writer.publish_clips(name, 0, [dataclasses.replace(clip, split="val") for clip in clips])
     writer.close()
     results = evaluate(dataclasses.replace(config, cache_dir=root, label_set="other", output_dir=tmp_path))
-    message = "24 clips are left out: their videos are in the training split of label set 'tiny'"
+    message = "24 clips are left out: their recordings are in the training split of label set 'tiny'"
     assert results.num_clips == 12 and message in caplog.text
     with pytest.raises(InputError, match="--split val has no clip"):
         evaluate(dataclasses.replace(config, cache_dir=root, label_set="disjoint", output_dir=tmp_path))

@@ -3,10 +3,12 @@
 import os
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.naming.uids import path_uid
 from embedonce.pipeline.sources.file_lists.lines import is_entry
 from embedonce.pipeline.sources.folder.layouts import exact_split
 from embedonce.pipeline.sources.manifest.table import TableError
@@ -49,11 +51,17 @@ def classes_file(folder: Path) -> Path | None:
     return _single(paths, "files of class names") if paths else None
 
 
-def place_of(root: Path, name: str, split: str) -> str:
-    """The path, from the data folder, of the video that a list names; below that folder if it does not exist."""
+def place_of(root: Path, name: str, split: str, cached_uids: Collection[str]) -> str:
+    """The path, from the data folder, of the video that a list names; if it does not exist, where it was when it was
+    added to the cache, or else as it is written.
+    """
     if is_url(name) or name.startswith("/"):
         return name
-    return first_existing(root, [(PurePosixPath(place.format(split=split)) / name).as_posix() for place in _PLACES])
+    places = [(PurePosixPath(place.format(split=split)) / name).as_posix() for place in _PLACES]
+    found = first_existing(root, places)
+    if cached_uids and not os.path.isfile(root / found):
+        return next((place for place in places if path_uid(place) in cached_uids), found)
+    return found
 
 
 def _matches(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:

@@ -1,11 +1,10 @@
 """The lines of lists of files as clips: one per video."""
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedonce.pipeline.sources.file_lists.layout import place_of
 from embedonce.pipeline.sources.file_lists.lines import parse_entry
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.list_lines import lines_of_list
@@ -33,15 +32,19 @@ def listed_videos(lists: Mapping[str, Path], problems: ProblemsOfTables) -> Iter
 
 
 def rows(
-    root: Path, videos: list[ListedVideo], names: Mapping[int, str] | None, problems: ProblemsOfTables
+    videos: list[ListedVideo],
+    place_of: Callable[[ListedVideo], str],
+    names: Mapping[int, str] | None,
+    problems: ProblemsOfTables,
 ) -> Iterator[ManifestRow]:
-    """The videos as clips. names: of the classes, by number; None if the clips get no labels.
+    """The videos as clips.
 
+    place_of: -> the path of a video from the data folder. names: of the classes, by number; None without labels.
     Numbers without a name, and videos in two classes, become problems.
     """
     first: dict[str, ListedVideo] = {}
     for video in videos:
-        place = place_of(root, video.name, video.split)
+        place = place_of(video)
         before = first.setdefault(posixpath.normpath(place), video)
         if before.number != video.number:
             there = f"of class {before.number} on {problems.place(before.line)}"

@@ -5,7 +5,7 @@ import filecmp
 from collections.abc import Mapping
 from pathlib import Path
 
-from embedonce.pipeline.sources.file_lists.layout import checked_lists, classes_file, find_lists
+from embedonce.pipeline.sources.file_lists.layout import checked_lists, classes_file, find_lists, place_of
 from embedonce.pipeline.sources.file_lists.options import FileListOptions
 from embedonce.pipeline.sources.file_lists.rows import ListedVideo, listed_videos, rows
 from embedonce.pipeline.sources.folder.class_files import read_numbered_classes
@@ -32,8 +32,9 @@ class FileListSource:
         problems = ProblemsOfTables(folder, [path.name for path in lists.values()])
         videos = list(listed_videos(lists, problems))
         names = _class_names(folder, videos) if request.needs_labels else None
+        cached = frozenset(request.cached_uids)
         source = source_of_rows(
-            rows(request.folder, videos, names, problems),
+            rows(videos, lambda video: place_of(request.folder, video.name, video.split, cached), names, problems),
             request.folder,
             problems,
             kind=self.name,

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.images.numbering import is_image
+from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.sources.folder import file_kinds
 from embedonce.pipeline.sources.folder.file_kinds import (
     ARCHIVE,
@@ -81,10 +82,10 @@ def _in_linked_folders(tree: FolderTree, usable: list[str]) -> list[tuple[str, s
 def _summary(tree: FolderTree) -> str:
     """One line that counts every file."""
     videos = len(tree.files[VIDEO]) + sum(1 for name, _ in tree.unusable if file_kinds.kind_of_name(name) == VIDEO)
-    counts = [_count(videos, VIDEO) + _recognized(tree)] if videos or tree.files[VIDEO] else []
+    counts = [count_of(videos, VIDEO) + _recognized(tree)] if videos or tree.files[VIDEO] else []
     for kind in (IMAGE, AUDIO, TEXT, ARCHIVE, OTHER):
         names = tree.files[kind]
-        counts += [_count(len(names), kind) + f" ({_suffixes(names)})"] if names else []
+        counts += [count_of(len(names), kind) + f" ({_suffixes(names)})"] if names else []
     skipped = [
         (len(tree.files[HIDDEN]), HIDDEN, ""),
         (len(tree.skipped_folders), "hidden or metadata folder", f" ({some(tree.skipped_folders)})"),
@@ -92,7 +93,7 @@ def _summary(tree: FolderTree) -> str:
         (len(tree.proxies), "low-resolution copy of a recording", f" ({some(tree.proxies)})"),
         (len(tree.same_file), "second name of a video", f" ({some([name for name, _ in tree.same_file])})"),
     ]
-    shown = [_count(number, what) + examples for number, what, examples in skipped if number]
+    shown = [count_of(number, what) + examples for number, what, examples in skipped if number]
     return (", ".join(counts) or "no files") + (f"; skipped {', '.join(shown)}" if shown else "")
 
 
@@ -104,7 +105,8 @@ def _notes(tree: FolderTree) -> list[str]:
     with_videos = [*tree.files[VIDEO], *(name for pairs in (tree.unusable, tree.same_file) for name, _ in pairs)]
     notes = folder_notes(tree, with_videos, "video")
     if tree.unreadable:
-        notes.append(f"{_count(len(tree.unreadable), 'file')} of unknown kind cannot be read: {some(tree.unreadable)}")
+        files = count_of(len(tree.unreadable), "file")
+        notes.append(f"{files} of unknown kind cannot be read: {some(tree.unreadable)}")
     return notes
 
 
@@ -112,13 +114,13 @@ def folder_notes(tree: FolderTree, names: list[str], what: str) -> list[str]:
     """What was observed about folders. names: of the files that are looked for; what: they are, such as "video"."""
     notes = []
     if tree.linked_folders:
-        notes.append(f"{_count(len(tree.linked_folders), 'linked folder')} followed: {some(tree.linked_folders)}")
+        notes.append(f"{count_of(len(tree.linked_folders), 'linked folder')} followed: {some(tree.linked_folders)}")
     again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in tree.same_folder]
     if again:
-        notes.append(f"{_count(len(again), 'linked folder')} skipped, already read under another name: {some(again)}")
+        notes.append(f"{count_of(len(again), 'linked folder')} skipped, already read under another name: {some(again)}")
     without = _without(tree, names)
     if without:
-        notes.append(f"{_count(len(without), 'folder')} without any {what}: {some(without)}")
+        notes.append(f"{count_of(len(without), 'folder')} without any {what}: {some(without)}")
     return notes
 
 
@@ -133,6 +135,8 @@ def _remedy(tree: FolderTree) -> str:
     if tree.files[ARCHIVE]:
         return "; unpack the archives first"
     if any(map(is_image, tree.files[IMAGE])):
+        if isinstance(tree.root, RemoteFolder):
+            return "; images are read from local disks only: copy them to this machine"
         return "; images are read with --frames-rate FPS (folders of frames) or --frames-layout images (single images)"
     gifs = [name for name in tree.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
     return "; write animated GIFs as videos first" if gifs else ""
@@ -145,7 +149,8 @@ def _suffixes(names: list[str]) -> str:
     return some(shown, SHOWN_SUFFIXES) + (", …" if len(counts) > SHOWN_SUFFIXES else "")
 
 
-def _count(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
+    """Such as `1 folder` or `2 folders`."""
     plural = {"low-resolution copy of a recording": "low-resolution copies of recordings"}
     plural |= {"second name of a video": "second names of videos", UNFINISHED: "unfinished downloads or backups"}
     return f"{number} {what if number == 1 else plural.get(what, what + 's')}"

@@ -121,7 +121,7 @@ def sort_files(tree: FolderTree, entries: list[tuple[str, bool]]) -> None:
             tree.files[kind].append(name)
             continue
         path = tree.root / name
-        inode, reason = _regular(path)
+        inode, reason = regular_file(path)
         if reason:
             _note_unusable(tree, name, kind, reason)
         elif any(f"{name.rpartition('/')[0]}/{stem}" in recordings for stem in file_kinds.proxy_of(_last(name))):
@@ -163,7 +163,7 @@ def _probe(tree: FolderTree, path: VideoPath, name: str) -> bool:
     return kind == VIDEO
 
 
-def _regular(path: VideoPath) -> tuple[_Inode, str]:
+def regular_file(path: VideoPath) -> tuple[_Inode, str]:
     """(inode, why this file cannot be opened or ""). Opening a pipe or a device could block forever."""
     try:
         status = path.stat()

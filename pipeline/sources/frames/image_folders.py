@@ -8,7 +8,7 @@ from pathlib import Path
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.images.numbering import NumberingError, has_prefix, is_image, looks_numbered, numbered
-from embedonce.pipeline.sources.folder.file_kinds import IMAGE, OTHER, VIDEO, kind_of_name
+from embedonce.pipeline.sources.folder.file_kinds import ARCHIVE, IMAGE, OTHER, UNFINISHED, VIDEO, kind_of_name
 from embedonce.pipeline.sources.folder.listing import check_folder
 from embedonce.pipeline.sources.folder.walk import FolderTree, visit_folders
 
@@ -70,11 +70,11 @@ def images_in(root: Path, folder: ImageFolder) -> Iterator[str]:
 
 
 def holds_only_images(root: Path) -> bool:
-    """Whether a folder tree has images, and no file that may be a video. Stops at the first that may be one."""
+    """Whether a folder tree has images, and no file that may be, become or contain a video. Stops at the first one."""
     has_images = False
     for _, files in visit_folders(FolderTree(root)):
         kinds = {kind_of_name(file.name) for file in files}
-        if kinds & {VIDEO, None}:
+        if kinds & {VIDEO, UNFINISHED, ARCHIVE, None}:
             return False
         has_images |= IMAGE in kinds and any(is_image(file.name) for file in files)
     return has_images

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from embedonce.cache.errors import some
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.images.numbering import SUFFIXES
 from embedonce.pipeline.images.sequence import ImageSequence, rate_of
 from embedonce.pipeline.sources.folder.file_kinds import IMAGE, VIDEO
 from embedonce.pipeline.sources.folder.labeled_videos import source_of_paths
-from embedonce.pipeline.sources.folder.listing import folder_notes
+from embedonce.pipeline.sources.folder.layouts import readable
+from embedonce.pipeline.sources.folder.listing import count_of, folder_notes
+from embedonce.pipeline.sources.folder.walk import regular_file
 from embedonce.pipeline.sources.frames.image_folders import (
     ImageFolder,
     ImageTree,
@@ -22,6 +23,8 @@ from embedonce.pipeline.sources.frames.image_folders import (
 from embedonce.pipeline.sources.frames.layout_choice import choose_layout
 from embedonce.pipeline.sources.frames.options import SEQUENCES, FramesOptions, FramesSourceOptions
 from embedonce.pipeline.sources.source import OpenRequest, Source
+
+Found = tuple[dict[str, ImageSequence], list[tuple[str, str]]]  # videos, and (name, why not) of what cannot be used
 
 
 class FramesSource:
@@ -46,28 +49,41 @@ class FramesSource:
             layout = choose_layout(found.folders, options)
         except InputError as error:
             raise InputError(f"{root}: {error}") from error
-        paths = _sequences(root, found, options) if layout == SEQUENCES else _single_images(root, found)
-        bad = [(_name_of(root, f), f.problem) for f in found.folders if f.problem] if layout == SEQUENCES else []
+        paths, bad = _sequences(root, found, options) if layout == SEQUENCES else _single_images(root, found)
         source = source_of_paths(root, self.name, paths, options.layout, request.needs_labels)
         return {
             "": replace(
                 source,
                 rejected=(*bad, *sorted(found.tree.unusable)),
-                notes=(*_notes(found, len(paths), bad, options, layout), *source.notes),
+                notes=(*_notes(found, len(paths), options, layout), *source.notes),
                 files=f"{_summary(found)}; {source.files}",
             )
         }
 
 
-def _sequences(root: Path, found: ImageTree, options: FramesOptions) -> dict[str, ImageSequence]:
+def _sequences(root: Path, found: ImageTree, options: FramesOptions) -> Found:
+    """InputError if the data folder and one of its folders have the same name."""
     assert options.frames_rate is not None
     rate, prefix = rate_of(options.frames_rate), options.frames_prefix or ""
-    folders = (folder for folder in found.folders if not folder.problem)
-    return {_name_of(root, folder): ImageSequence(root / folder.name, rate, prefix) for folder in folders}
+    named = {_name_of(root, folder): folder for folder in found.folders}
+    if len(named) < len(found.folders):
+        own = _name_of(root, found.folders[0])
+        raise InputError(
+            f"{root} has images itself and in a folder of the same name, {readable(own)}, so two videos would have "
+            "this name: move the images that are not in folders, or rename that folder"
+        )
+    paths = {n: ImageSequence(root / f.name, rate, prefix) for n, f in named.items() if not f.problem}
+    return paths, [(name, folder.problem) for name, folder in named.items() if folder.problem]
 
 
-def _single_images(root: Path, found: ImageTree) -> dict[str, ImageSequence]:
-    return {name: ImageSequence(root / name) for folder in found.folders for name in images_in(root, folder)}
+def _single_images(root: Path, found: ImageTree) -> Found:
+    """InputError if no image is a file that can be opened."""
+    paths = {name: ImageSequence(root / name) for folder in found.folders for name in images_in(root, folder)}
+    reasons = {name: reason for name in paths if (reason := regular_file(root / name)[1])}
+    if len(reasons) == len(paths):
+        name, reason = next(iter(reasons.items()), ("", "it is gone"))
+        raise InputError(f"none of {len(paths)} images in {root} can be used; the first, {readable(name)}: {reason}")
+    return {name: path for name, path in paths.items() if name not in reasons}, list(reasons.items())
 
 
 def _name_of(root: Path, folder: ImageFolder) -> str:
@@ -77,23 +93,20 @@ def _name_of(root: Path, folder: ImageFolder) -> str:
 
 def _summary(found: ImageTree) -> str:
     others = ", ".join(f"{count} of kind {kind}" for kind, count in sorted(found.others.items()))
-    folders = f"{len(found.folders)} folder" + ("s" if len(found.folders) > 1 else "")
-    return f"{found.num_images} images in {folders}" + (f", others: {others}" if others else "")
+    return f"{count_of(found.num_images, IMAGE)} in {count_of(len(found.folders), 'folder')}" + (
+        f", others: {others}" if others else ""
+    )
 
 
-def _notes(
-    found: ImageTree, num_videos: int, bad: list[tuple[str, str]], options: FramesOptions, layout: str
-) -> Iterator[str]:
+def _notes(found: ImageTree, num_videos: int, options: FramesOptions, layout: str) -> Iterator[str]:
     if layout == SEQUENCES:
-        yield f"each of {num_videos} folders of numbered images is a video of {options.frames_rate:g} frames per second"
+        rate = f"{options.frames_rate:.15g} frames per second"
+        yield f"folders of numbered images, each of which is a video of {rate}: {num_videos}"
     else:
-        yield f"each of {num_videos} images is a video of one frame"
-    if bad:
-        reasons = some(f"{name}: {problem}" for name, problem in bad)
-        yield f"folders whose images are not the frames of one video: {len(bad)} ({reasons})"
+        yield f"images, each of which is a video of one frame: {num_videos}"
     if found.others[VIDEO]:
-        yield f"{found.others[VIDEO]} video files next to the images are not read"
+        yield f"video files next to the images, which are not read: {found.others[VIDEO]}; a table may name both"
     if found.others[IMAGE]:
         why = f"that are not named {options.frames_prefix} and a number or " if options.frames_prefix else ""
-        yield f"{found.others[IMAGE]} images {why}of formats other than {' '.join(SUFFIXES)} are not read"
+        yield f"images {why}of formats other than {' '.join(SUFFIXES)}, which are not read: {found.others[IMAGE]}"
     yield from folder_notes(found.tree, [f"{folder.name}/{folder.first}" for folder in found.folders], "image")

@@ -21,7 +21,7 @@ _TABLE = re.compile(
 )
 _SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "validate", "validation", "valid"), "test": ("test",)}
 _PLACES = ("videos/{split}", "{split}", "videos_{split}")
-_REPLACEMENTS = "replacement/replacement_for_corrupted_k400"  # in a folder of their own until videos are arranged
+_REPLACEMENTS = "replacement/replacement_for_corrupted_k400"  # preferred to the videos that they replace
 
 
 def find_tables(root: Path) -> tuple[Path, dict[str, list[Path]]] | None:
@@ -80,10 +80,11 @@ class ClipFiles:
 
 def _places(split: str, label: str) -> Iterator[str]:
     """Folders in which the clips of a class may be; the first one is preferred."""
+    yield _REPLACEMENTS
     bases = [place.format(split=name) for name in _SPLIT_FOLDERS[split] for place in _PLACES]
     for base in bases:
         yield from (f"{base}/{folder}" for folder in _class_folders(label))
-    yield from (_REPLACEMENTS, *bases, "videos", ".")
+    yield from (*bases, "videos", ".")
 
 
 def _class_folders(label: str) -> list[str]:

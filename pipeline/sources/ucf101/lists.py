@@ -1,6 +1,7 @@
 """The lists of UCF101: its videos (`Class/video.avi`, of trainlist01.txt with the number of the class), and classes."""
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -91,8 +92,8 @@ class UcfRows:
 
     def _file(self, video: str) -> str:
         names = [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS]
-        files = (name for name in names if (self._root / name).is_file())
-        folders = (stem for name in names if self._are_frames and (self._root / (stem := _stem(name))).is_dir())
+        files = (name for name in names if os.path.isfile(self._root / name))
+        folders = (stem for name in names if self._are_frames and os.path.isdir(self._root / (stem := _stem(name))))
         return next(itertools.chain(files, folders), names[0])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
-from embedonce.pipeline.sources.registry import choose_source, open_sources
+from embedonce.pipeline.sources.registry import choose_source, open_sources, read_sources
 from tests.commands.test_cli import call, fake_teacher  # noqa: F401 (a fixture: no CLIP model is loaded)
 from tests.support.file_lists_miniature import CLASSES, LISTS, TRAIN, VAL, VIDEOS, write_lists
 from tests.support.folders import touch
@@ -88,7 +88,11 @@ def test_videos_may_be_in_folders_of_splits(root, folder):
         (root / name).rename(target)
     source = opened(root)
     assert labels(source) == [("abseiling", "train"), ("zumba", "train"), ("abseiling", "val")]
-    assert all(video.path.is_file() for video in source.videos)
+    for video in source.videos:
+        video.path.unlink()
+    cached = [video.uid for video in source.videos]
+    (again,) = read_sources(root, cached_uids=cached, needs_files=False).values()
+    assert again.clips == source.clips
 
 
 def test_paths_may_be_absolute_and_missing_videos_are_counted(root, tmp_path_factory):

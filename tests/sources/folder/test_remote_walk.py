@@ -5,6 +5,7 @@ import dataclasses
 import random
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -155,6 +156,12 @@ def test_a_folder_without_videos_and_one_that_is_not_there():
     stored({"a.txt": b"text"}, "texts")
     with pytest.raises(InputError, match=r"no video file in memory://texts or below it \(found: 1 text"):
         open_sources("memory://texts")
+    stored({"cut/a.jpg": b""}, "photos")
+    with pytest.raises(InputError, match=r"images are read from local disks only: copy them to this machine$"):
+        open_sources("memory://photos")
+    for option in ({"frames_rate": 25.0}, {"frames_layout": "images"}):
+        with pytest.raises(InputError, match="which is read from local disks only: copy memory://photos to this machi"):
+            open_sources("memory://photos", SimpleNamespace(**option))
     with pytest.raises(InputError, match="no video file in memory://nowhere"):
         open_sources("memory://nowhere")
 

@@ -125,11 +125,16 @@ def test_moved_folders_keep_their_rows_and_replaced_ones_are_extracted_again(dat
     assert all_numbers(tmp_path / "cache")["train/cut/other name"] == [999, *shown(1)[1:]]
 
 
-def test_another_rate_is_another_video(data, tmp_path):
+def at_rate(arguments: list, rate: int) -> list:
+    position = arguments.index("--frames-rate") + 1
+    return [*arguments[:position], rate, *arguments[position + 1 :]]
+
+
+def test_another_rate_is_another_video(data, tmp_path, caplog):
     call(*command(data, tmp_path))
-    again = command(data, tmp_path)
-    again[again.index("--frames-rate") + 1] = 50
-    call(*again)
+    assert "changed since they were planned" not in caplog.text
+    call(*at_rate(command(data, tmp_path), 50))
+    assert "files or folders whose content or frame rate changed since they were planned:" in caplog.text
     reader = open_reader(tmp_path / "cache")
     clips = reader.label_set(None).clips
     assert all("__" in clip.video_uid for clip in clips)
@@ -190,6 +195,21 @@ def test_a_table_names_folders_of_frames_images_and_times(data, tmp_path):
     assert "--frames-layout is for a folder of images" in error_of(*arguments, "--frames-layout", "images")
     call("relabel", *arguments[1:5], "--manifest", tmp_path / "clips.csv", "--teacher-head", "none", "--label-set", "b")
     assert open_reader(tmp_path / "cache").label_set("b").clips == labels.clips
+
+
+def test_folders_of_two_rates_are_labeled_by_one_table(data, tmp_path, caplog):
+    rows = {25: ["train/cut/clip,0.2,0.6,cut,train"], 50: ["val/stir/clip,0.2,0.4,stir,val"]}
+    for name, listed in [*rows.items(), ("all", [*rows[25], *rows[50]])]:
+        (tmp_path / f"{name}.csv").write_text("\n".join(["video,start,end,label,split", *listed]))
+    for rate in rows:
+        tables = ("--manifest", tmp_path / f"{rate}.csv", "--label-set", f"at-{rate}", "--teacher-head", "none")
+        call(*at_rate(command(data, tmp_path, *tables), rate))
+    arguments = command(data, tmp_path)[1:5]
+    call("relabel", *arguments, "--manifest", tmp_path / "all.csv", "--teacher-head", "none", "--label-set", "both")
+    assert "files that are missing or not read, whose clips are kept with the frames in the cache: 2" in caplog.text
+    reader = open_reader(tmp_path / "cache")
+    found = [numbers(reader, c.video_uid, c.start_sec, c.end_sec) for c in reader.label_set("both").clips]
+    assert found == [[6, 8, 11, 13], [311, 316]]
 
 
 def test_a_folder_whose_images_cannot_be_read_now_is_tried_again(data, tmp_path):

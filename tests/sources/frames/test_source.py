@@ -1,5 +1,6 @@
 """Folders of frames and single images as a source: what a folder is taken for, and what is refused."""
 
+import os
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -8,8 +9,12 @@ import pytest
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.images.sequence import ImageSequence
+<<<<<<< HEAD
 from embedonce.pipeline.sources.duplicates import refuse_conflicts
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
+=======
+from embedonce.pipeline.sources.data_summary import summarize
+>>>>>>> adv1
 from embedonce.pipeline.sources.registry import choose_source, open_sources
 from tests.support.folders import touch
 from tests.support.image_files import write_frames, write_image
@@ -47,7 +52,7 @@ def test_each_folder_of_numbered_images_is_a_video(clips):
     ]
     assert source.has_whole_videos and source.uids_from_paths
     assert source.files == "8 images in 4 folders; layout: splits/classes"
-    assert source.notes == ("each of 4 folders of numbered images is a video of 29.97 frames per second",)
+    assert source.notes == ("folders of numbered images, each of which is a video of 29.97 frames per second: 4",)
     assert opened(clips, frames_rate=5.0, layout="flat").classes == ()
 
 
@@ -73,7 +78,7 @@ def test_single_images_are_videos_of_a_frame(tmp_path):
         "dog/rex.webp",
     ]
     assert source.videos[0].path == ImageSequence(tmp_path / "cat/kitty.png")
-    assert source.notes == ("each of 3 images is a video of one frame",)
+    assert source.notes == ("images, each of which is a video of one frame: 3",)
     assert opened(tmp_path, frames_layout="images") == source
 
 
@@ -98,7 +103,10 @@ def test_a_prefix_chooses_the_frames(tmp_path):
     source = opened(tmp_path, frames_rate=25.0, frames_prefix="img_")
     assert [video.path.prefix for video in source.videos] == ["img_", "img_"]
     assert source.videos[0].path.frames().names == tuple(f"img_0000{n}.jpg" for n in (1, 2, 3))
-    assert any(note.startswith("12 images that are not named img_ and a number or") for note in source.notes)
+    assert any(
+        note.startswith("images that are not named img_ and a number or") and note.endswith(": 12")
+        for note in source.notes
+    )
     assert "no image named rgb_ and a number" in error_of(tmp_path, frames_rate=25.0, frames_prefix="rgb_")
 
 
@@ -107,7 +115,7 @@ def test_a_folder_that_is_no_video_is_left_out_with_the_reason(clips):
     source = opened(clips, frames_rate=10.0)
     reason = "two of its images have the number 1 (img_00001.jpg and img_1.jpg): remove one"
     assert source.rejected == (("train/cut/a", reason),) and len(source.videos) == 3
-    assert f"folders whose images are not the frames of one video: 1 (train/cut/a: {reason})" in source.notes
+    assert f"videos that cannot be used: 1 (train/cut/a: {reason})" in summarize({"": source}).lines
 
 
 def test_what_lies_beside_the_images_is_counted(clips):
@@ -116,8 +124,8 @@ def test_what_lies_beside_the_images_is_counted(clips):
     others = "1 of kind hidden or metadata file, 1 of kind image, 1 of kind text, 1 of kind video"
     assert source.files.startswith(f"8 images in 4 folders, others: {others}; layout")
     assert source.notes[1:] == (
-        "1 video files next to the images are not read",
-        "1 images of formats other than .jpg .jpeg .png .webp .bmp are not read",
+        "video files next to the images, which are not read: 1; a table may name both",
+        "images of formats other than .jpg .jpeg .png .webp .bmp, which are not read: 1",
         "1 folder without any image: val/fold",
     )
 
@@ -127,6 +135,31 @@ def test_the_data_folder_itself_may_be_the_video(tmp_path):
     (video,) = source.videos
     assert (video.uid, video.source, video.path.path) == ("clip", "clip", tmp_path / "clip")
     assert source.classes == ()
+
+
+def test_a_folder_with_the_name_of_the_data_folder_does_not_take_its_place(tmp_path):
+    for folder in ("clip", "clip/clip"):
+        write_frames(tmp_path / folder, [1, 2, 3])
+    message = error_of(tmp_path / "clip", frames_rate=10.0)
+    assert "has images itself and in a folder of the same name, clip, so two videos would have this name" in message
+    assert len(opened(tmp_path / "clip", frames_layout="images").videos) == 6
+
+
+def test_images_that_are_no_files_are_left_out_with_the_reason(tmp_path):
+    write_image(tmp_path / "cat/tom.jpg", 1)
+    write_image(tmp_path / "dog/rex.jpg", 2)
+    (tmp_path / "cat/broken.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(tmp_path / "dog/pipe.jpg")
+    source = opened(tmp_path)
+    assert [video.source for video in source.videos] == ["cat/tom.jpg", "dog/rex.jpg"]
+    reasons = [("cat/broken.jpg", "it is a broken link"), ("dog/pipe.jpg", "it is not a regular file")]
+    assert list(source.rejected) == reasons
+    listed = ", ".join(": ".join(pair) for pair in reasons)
+    assert f"videos that cannot be used: 2 ({listed})" in summarize({"": source}).lines
+    for path in ("cat/tom.jpg", "dog/rex.jpg"):
+        (tmp_path / path).unlink()
+    message = "none of 2 images in {} can be used; the first, cat/broken.jpg: it is a broken link"
+    assert error_of(tmp_path) == message.format(tmp_path)
 
 
 def test_folders_that_are_reached_twice_are_one_video(clips):
@@ -149,6 +182,10 @@ def test_other_sources_name_the_option_and_are_not_taken_over(clips, tmp_path):
     touch(clips, "README")  # which may be anything
     assert choose_source(clips).name == "folder"
     assert "images are read with --frames-rate FPS (folders of frames) or --frames-layout images" in error_of(clips)
+    for name, message in (("a.zip", "unpack the archives first"), ("a.mp4.part", "skipped 1 unfinished download")):
+        touch(tmp_path / name, "cover.jpg", f"folder/{name}")
+        assert message in error_of(tmp_path / name)
+        assert len(opened(tmp_path / name, frames_layout="images").videos) == 1
     touch(tmp_path / "videos", "cut/a.mp4", "cut/cover.jpg", "stir/b.mp4")
     assert choose_source(tmp_path / "videos").name == "folder"
     with pytest.raises(InputError, match=r"--frames-rate is for a folder of images .*EPIC.*: leave the option out"):

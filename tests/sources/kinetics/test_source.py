@@ -96,6 +96,15 @@ def test_clips_may_be_where_other_downloaders_put_them(root, places):
     assert after.clips == before.clips and all(video.path.suffix == ".webm" for video in after.videos)
 
 
+def test_replacements_of_corrupted_clips_are_preferred(root):
+    name = f"replacement/replacement_for_corrupted_k400/{CLIPS[0]}.mp4"
+    touch(root, name)
+    source = opened(root)
+    assert name in {video.source for video in source.videos} and len(source.videos) == 3
+    several = f"videos that have several files, of which the first is used: 1 ({name} and {FILES[0]})"
+    assert several in source.notes
+
+
 def test_a_test_table_with_labels_is_the_test_split(root):
     (root / "annotations" / TEST).write_text(f"{HEADER}\nabseiling,8aZ-zJ0bTvE,3,13,test,0\n")
     touch(root, "test/8aZ-zJ0bTvE_000003_000013.mp4")
