@@ -3,7 +3,6 @@
 Reads names and tables only: no video, no cache, no teacher.
 """
 
-from embedonce.cache.errors import some
 from embedonce.models.names import ENGLISH_STYLE
 from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.extraction.label_requests import chosen_prompts
@@ -11,7 +10,6 @@ from embedonce.pipeline.extraction.plan_settings import DataPlanConfig
 from embedonce.pipeline.labeling.requests import request_label_set
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import Source, union
 
 
 def plan_data(config: DataPlanConfig) -> list[str]:
@@ -26,12 +24,7 @@ def plan_data(config: DataPlanConfig) -> list[str]:
     choices = config.teacher_head, config.label_set, style, config.store_logits, prompts
     for kind, source in sources.items():
         request_label_set(source, kind, *choices)
-    return [*lines, *_unreadable(union(sources)), next_line("extract-teacher", _given(config))]
-
-
-def _unreadable(source: Source) -> list[str]:
-    files = [f"{name}: {reason}" for name, reason in source.rejected]
-    return [f"videos that cannot be read now: {len(files)} ({some(files)})"] if files else []
+    return [*lines, next_line("extract-teacher", _given(config))]
 
 
 def _given(config: DataPlanConfig) -> dict[str, object]:

@@ -86,7 +86,8 @@ def format_dry_run(
     lines = [*dry_run_lines(DryRun(config, preflight, image, usable_cores()))]
     if any(video.listed_sec for video in preflight.source.videos) and config.even_fps is not None:
         lines[1:1] = _survey_lines(config, sources, preflight)
-    lines[-1:-1] = summarize(sources).lines
+    listed_above = {kind: replace(source, rejected=()) for kind, source in sources.items()}
+    lines[-1:-1] = summarize(listed_above).lines
     return block(lines)
 
 

@@ -31,8 +31,8 @@ def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_fr
         if uid in writer.planned_videos:
             continue  # another run has planned it meanwhile, or a rebuilt plan contains a part of it
         if not len(scan.requests.k):
-            is_by_key = writer.identity.fps is None
-            log.info("%s: %s", video.source, "no clip contains a key frame" if is_by_key else "no clip lies in it")
+            wanted = "key frame" if writer.identity.fps is None else "requested time"
+            log.info("%s: none of its clips contains a %s", video.source, wanted)
             continue
         videos.append(_planned_video(video, scan, writer.identity))
         new = scan.requests

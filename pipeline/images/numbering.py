@@ -63,18 +63,14 @@ def numbered(names: Sequence[str], prefix: str = "") -> list[tuple[int, str]]:
 
 
 def _after_prefix(names: Sequence[str], prefix: str) -> list[int]:
-    return [int(_stem(name).removeprefix(prefix)) for name in names]
+    return [_split(name.removeprefix(prefix), name)[1] for name in names]
 
 
 def _at_the_end(names: Sequence[str]) -> list[int]:
     """The number at the end of each name. NumberingError if there is none, or if other parts of the names differ."""
     numbers, prefix = [], None
     for name in names:
-        parts = split_name(name)
-        if parts is None:
-            raise NumberingError(
-                f"the name of its image {name} does not end in the number of a frame, of up to {MAX_DIGITS} digits"
-            )
+        parts = _split(name, name)
         prefix = parts[0] if prefix is None else prefix
         if parts[0] != prefix:
             raise NumberingError(
@@ -83,6 +79,16 @@ def _at_the_end(names: Sequence[str]) -> list[int]:
             )
         numbers.append(parts[1])
     return numbers
+
+
+def _split(rest: str, name: str) -> tuple[str, int]:
+    """split_name() of what is left of an image's name. NumberingError, with the whole name, if it has no number."""
+    parts = split_name(rest)
+    if parts is None:
+        raise NumberingError(
+            f"the name of its image {name} does not end in the number of a frame, of up to {MAX_DIGITS} digits"
+        )
+    return parts
 
 
 def _stem(name: str) -> str:

@@ -96,7 +96,7 @@ class ImageSequence:
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
         """All images as one file, after a digest of their names, sizes and frame rate, so that its content stands for
-        that of the video; of images that differ in no size, some bytes of each are in the digest. OSError as files(),
+        that of the video; where most images have one size, some bytes of each are in the digest. OSError as files(),
         also from its methods.
         """
         assert mode == "rb"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedonce.cache.errors import some
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.splits.class_remarks import class_remarks
@@ -34,7 +35,12 @@ def summarize(sources: Mapping[str, Source]) -> DataSummary:
         if source.clips:
             tables += class_table(source.classes, source.clips, unit, kind)
             tables += class_remarks(source.classes, source.clips)
-    return DataSummary(together.files, tuple(tables), together.notes)
+    return DataSummary(together.files, tuple(tables), (*_unusable(together), *together.notes))
+
+
+def _unusable(source: Source) -> list[str]:
+    files = [f"{name}: {reason}" for name, reason in source.rejected]
+    return [f"videos that cannot be used: {len(files)} ({some(files)})"] if files else []
 
 
 def cache_tables(cache_dir: Path | str) -> list[str]:

@@ -44,7 +44,7 @@ def test_a_video_that_cannot_be_reached_is_named(folder):
     rows = ["video,label", "videos/cut/1.mp4,cut", "http://127.0.0.1:1/a.mp4?token=SECRET,cut"]
     (folder / "clips.csv").write_text("\n".join(rows))
     output = call("plan", "--manifest", folder / "clips.csv")
-    assert "videos that cannot be read now: 1 (http://127.0.0.1:1/a.mp4: " in output and "SECRET" not in output
+    assert "videos that cannot be used: 1 (http://127.0.0.1:1/a.mp4: " in output and "SECRET" not in output
 
 
 def test_the_table_of_a_folder_and_of_each_kind_of_annotation(folder, tmp_path):

@@ -126,7 +126,9 @@ def test_clips_without_a_key_frame_have_no_frames(folder, caplog):
     source = make_source(folder, ["a"], [(0.6, 0.9)])
     result, reader, _ = run(source, folder / "c", sampling="keyframe")
     assert (result.rows, result.without_requests, reader.video_uids) == (0, 1, ())
-    assert "a.mp4: no clip contains a key frame" in caplog.messages
+    assert "a.mp4: none of its clips contains a key frame" in caplog.messages
+    run(make_source(folder, ["a"], [(0.6, 0.61)]), folder / "other", sampling="fps")  # between two times
+    assert "a.mp4: none of its clips contains a requested time" in caplog.messages
 
 
 @pytest.mark.integration

@@ -104,6 +104,9 @@ def test_quarantined_videos_are_counted_as_unusable(quick, videos):
     call("extract-teacher", *place, code=3)
     told = call("extract-teacher", *place, "--dry-run")
     assert line.format(0, 4) in told and "  cannot use cut/bad.mp4: it cannot be read" in told
+    (videos / "cut/bad.mp4").unlink()
+    (videos / "cut/bad.mp4").symlink_to("nowhere.mp4")
+    assert call("extract-teacher", *place, "--dry-run").count("cut/bad.mp4: it is a broken link") == 1
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from embedonce.cache.errors import some
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.images.numbering import SUFFIXES
 from embedonce.pipeline.images.sequence import ImageSequence, rate_of
@@ -56,7 +55,7 @@ class FramesSource:
             "": replace(
                 source,
                 rejected=(*bad, *sorted(found.tree.unusable)),
-                notes=(*_notes(found, len(paths), bad, options, layout), *source.notes),
+                notes=(*_notes(found, len(paths), options, layout), *source.notes),
                 files=f"{_summary(found)}; {source.files}",
             )
         }
@@ -99,18 +98,12 @@ def _summary(found: ImageTree) -> str:
     )
 
 
-def _notes(
-    found: ImageTree, num_videos: int, bad: list[tuple[str, str]], options: FramesOptions, layout: str
-) -> Iterator[str]:
+def _notes(found: ImageTree, num_videos: int, options: FramesOptions, layout: str) -> Iterator[str]:
     if layout == SEQUENCES:
         rate = f"{options.frames_rate:.15g} frames per second"
         yield f"folders of numbered images, each of which is a video of {rate}: {num_videos}"
     else:
         yield f"images, each of which is a video of one frame: {num_videos}"
-    if bad:
-        reasons = some(f"{name}: {problem}" for name, problem in bad)
-        what = "folders whose images are not the frames of one video" if layout == SEQUENCES else "images not used"
-        yield f"{what}: {len(bad)} ({reasons})"
     if found.others[VIDEO]:
         yield f"video files next to the images, which are not read: {found.others[VIDEO]}; a table may name both"
     if found.others[IMAGE]:

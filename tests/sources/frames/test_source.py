@@ -9,6 +9,7 @@ import pytest
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.images.sequence import ImageSequence
+from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.duplicates import refuse_conflicts
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.registry import choose_source, open_sources
@@ -111,7 +112,7 @@ def test_a_folder_that_is_no_video_is_left_out_with_the_reason(clips):
     source = opened(clips, frames_rate=10.0)
     reason = "two of its images have the number 1 (img_00001.jpg and img_1.jpg): remove one"
     assert source.rejected == (("train/cut/a", reason),) and len(source.videos) == 3
-    assert f"folders whose images are not the frames of one video: 1 (train/cut/a: {reason})" in source.notes
+    assert f"videos that cannot be used: 1 (train/cut/a: {reason})" in summarize({"": source}).lines
 
 
 def test_what_lies_beside_the_images_is_counted(clips):
@@ -150,8 +151,8 @@ def test_images_that_are_no_files_are_left_out_with_the_reason(tmp_path):
     assert [video.source for video in source.videos] == ["cat/tom.jpg", "dog/rex.jpg"]
     reasons = [("cat/broken.jpg", "it is a broken link"), ("dog/pipe.jpg", "it is not a regular file")]
     assert list(source.rejected) == reasons
-    listed = "; ".join(": ".join(pair) for pair in reasons).replace("; ", ", ")
-    assert f"images not used: 2 ({listed})" in source.notes
+    listed = ", ".join(": ".join(pair) for pair in reasons)
+    assert f"videos that cannot be used: 2 ({listed})" in summarize({"": source}).lines
     for path in ("cat/tom.jpg", "dog/rex.jpg"):
         (tmp_path / path).unlink()
     message = "none of 2 images in {} can be used; the first, cat/broken.jpg: it is a broken link"
