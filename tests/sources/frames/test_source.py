@@ -9,12 +9,9 @@ import pytest
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.images.sequence import ImageSequence
-<<<<<<< HEAD
+from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.duplicates import refuse_conflicts
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
-=======
-from embedonce.pipeline.sources.data_summary import summarize
->>>>>>> adv1
 from embedonce.pipeline.sources.registry import choose_source, open_sources
 from tests.support.folders import touch
 from tests.support.image_files import write_frames, write_image
