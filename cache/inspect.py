@@ -104,11 +104,11 @@ def _added_teachers(reader: CacheReader) -> list[str]:
     lines = []
     for name in reader.teachers.names():
         teacher, done = reader.teachers.read(name).identity, reader.teachers.records(name)
-        num_bytes = sum(record.num_bytes for record in done.values())
+        size = sum(record.num_bytes for record in done.values())
         total, lacking = len(reader.records), len(reader.teachers.lacking(name))
         lines.append(
             f"added teacher {name}: {_teacher(teacher)}; {total - lacking} of {total} shards embedded, "
-            f"{num_bytes / 1e6:.1f} MB"
+            f"{size / 1e6:.1f} MB"
         )
     return lines
 

@@ -1,6 +1,7 @@
 """The student: a timm backbone per frame, a projection to the teacher's space, and attention over a clip's frames."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch.nn import functional
 from embedonce.models.backbones import backbone
 from embedonce.models.device import fast_layout
 from embedonce.models.errors import ModelOptionError
-from embedonce.models.heads import ActionHead, TemporalAttentionPool
+from embedonce.models.heads import ActionHead, TemporalAttentionPool, masked_mean
 from embedonce.models.names import MAX_CLASSES, MAX_WIDTH, PROJECTIONS
 
 
@@ -33,7 +34,15 @@ class StudentConfig:
     dropout: float = 0.1
 
 
+_KEY = "teacher_"  # before the names of added teachers, which may be names of methods
 FRAMES_AT_ONCE = 128  # batch size of the backbone in eval mode, so that memory does not grow with the clip length
+
+
+class AddedOutput(NamedTuple):
+    """Embeddings (B, T, E) and (B, E), unit length, in the space of an added teacher."""
+
+    frame_embeddings: Tensor
+    clip_embedding: Tensor
 
 
 class StudentOutput(NamedTuple):
@@ -43,6 +52,27 @@ class StudentOutput(NamedTuple):
     clip_embedding: Tensor
     frame_logits: Tensor
     clip_logits: Tensor
+
+    @property
+    def added(self) -> Mapping[str, AddedOutput]:
+        """Embeddings in the spaces of added teachers, by their names."""
+        return {}
+
+
+class MultiTeacherOutput(StudentOutput):
+    """The output of a student with projections for added teachers."""
+
+    _added: Mapping[str, AddedOutput]
+
+    @classmethod
+    def of(cls, output: StudentOutput, added: Mapping[str, AddedOutput]) -> "MultiTeacherOutput":
+        made = cls(*output)
+        made._added = added
+        return made
+
+    @property
+    def added(self) -> Mapping[str, AddedOutput]:
+        return self._added
 
 
 # projection_hidden, attention_rank, head_hidden of each size, small next to its backbone
@@ -67,7 +97,11 @@ def build_student(config: StudentConfig, pretrained: bool) -> "VideoStudent":
 
 
 class VideoStudent(nn.Module):
-    """Embeds and classifies clips of frames; see StudentOutput."""
+    """Embeds and classifies clips of frames; see StudentOutput.
+
+    add_teachers() gives it a projection of the backbone's features for each further teacher. Attention and classes work
+    on that of the first one; in the space of an added teacher, a clip is the mean of its frames.
+    """
 
     mean: Tensor
     std: Tensor
@@ -75,6 +109,7 @@ class VideoStudent(nn.Module):
     projection: nn.Module
     attention: TemporalAttentionPool
     head: ActionHead | None
+    added_projections: nn.ModuleDict | None
 
     def __init__(self, config: StudentConfig, backbone: nn.Module):
         super().__init__()
@@ -91,6 +126,16 @@ class VideoStudent(nn.Module):
         self.head = None
         if config.num_classes:
             self.head = ActionHead(dim, (config.head_hidden,), config.num_classes, config.dropout)
+        self.added_projections = None
+
+    def add_teachers(self, widths: Mapping[str, int]) -> None:
+        """Add projections into the spaces of further teachers. widths: name -> embedding dimension, of all of them."""
+        if not widths:
+            return
+        shapes = {name: dataclasses.replace(self.config, embed_dim=width) for name, width in widths.items()}
+        features = num_features(self.backbone)
+        made = {_KEY + name: _projection(shape, features) for name, shape in shapes.items()}
+        self.added_projections = nn.ModuleDict(made)
 
     def forward(self, frames: Tensor, t_rel_sec: Tensor, mask: Tensor) -> StudentOutput:
         """Embed and classify a batch of clips.
@@ -101,31 +146,54 @@ class VideoStudent(nn.Module):
             mask: (B, T) bool, False for padding. In training mode, the outputs of padded frames are meaningless.
         """
         if self.training:  # keep padding out of the batch-norm statistics
-            valid = self.encode_frames(frames[mask])
-            features = valid.new_zeros(*mask.shape, valid.shape[-1]).index_put((mask,), valid)  # (B, T, D)
+            valid = self._projected(frames[mask])
+            spaces = [one.new_zeros(*mask.shape, one.shape[-1]).index_put((mask,), one) for one in valid]
         else:
-            parts = frames.flatten(0, 1).split(FRAMES_AT_ONCE)
-            features = torch.cat([self.encode_frames(part) for part in parts]).unflatten(
-                0, frames.shape[:2]
-            )  # (B, T, D)
+            parts = [self._projected(part) for part in frames.flatten(0, 1).split(FRAMES_AT_ONCE)]
+            spaces = [torch.cat(one).unflatten(0, frames.shape[:2]) for one in zip(*parts, strict=True)]
+        features, *added = spaces  # (B, T, D), and (B, T, E) of each added teacher
         clip = self.attention(features, t_rel_sec, mask)
-        return StudentOutput(
+        output = StudentOutput(
             functional.normalize(features.float(), dim=-1),
             functional.normalize(clip.float(), dim=-1),
             self._logits(features),
             self._logits(clip),
         )
+        if not added:
+            return output
+        named = zip(self.added_teachers, added, strict=True)
+        return MultiTeacherOutput.of(output, {name: _added_output(one, mask) for name, one in named})
+
+    @property
+    def added_teachers(self) -> tuple[str, ...]:
+        """Names of the added teachers that it has projections for."""
+        return tuple(key.removeprefix(_KEY) for key in self.added_projections or ())
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """(N, 3, R, R) uint8, or float from 0 to 1 -> (N, D), not normalized."""
+        return self.projection(self._pooled(frames))
+
+    def _projected(self, frames: Tensor) -> list[Tensor]:
+        """As encode_frames(), then the same in the space of each added teacher."""
+        pooled, added = self._pooled(frames), self.added_projections
+        return [self.projection(pooled), *(one(pooled) for one in (added.values() if added is not None else ()))]
+
+    def _pooled(self, frames: Tensor) -> Tensor:
+        """The backbone's features of frames."""
         pixels = frames.to(self.mean.dtype)
         if frames.dtype == torch.uint8:
             pixels = pixels / 255
         pixels = (pixels - self.mean) / self.std
-        return self.projection(self.backbone(pixels.contiguous(memory_format=self._layout)))
+        return self.backbone(pixels.contiguous(memory_format=self._layout))
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.head(features) if self.head is not None else features[..., :0]
+
+
+def _added_output(features: Tensor, mask: Tensor) -> AddedOutput:
+    """features (B, T, E), not normalized; mask (B, T) bool."""
+    frames = functional.normalize(features.float(), dim=-1)
+    return AddedOutput(frames, functional.normalize(masked_mean(features.float(), mask), dim=-1))
 
 
 def num_features(backbone: nn.Module) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,6 +129,6 @@ class AddedTeacherReader:
         rows = self._committed(name, unit).num_rows
         return self.column(name, unit).crop_crc32() if rows else np.zeros((0, 1 + self._num_views), np.uint32)
 
-    def prefetch(self, name: str, units: list[str]) -> None:
+    def prefetch(self, name: str, units: Iterable[str]) -> None:
         """Begin to read the embeddings of these units, in this order, where they are far away."""
         self._shards.prefetch(TeacherColumn(name), units, self.records(name))

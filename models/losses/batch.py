@@ -1,5 +1,6 @@
 """What the loss reads of a batch besides the student's output, and what part of an optimizer step a batch is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,7 +15,8 @@ class Targets:
     embeddings (B, T, D); logits (B, T, C) or None; labels (B,) int64, -1 for unlabeled clips; mask (B, T) bool, False
     for padding. multi_hot (B, C) bool: the classes of each clip, in label sets with several labels per clip, whose
     labels are all -1; else None. texts (B, D) vectors of the clips' texts, and text_numbers (B,) int64, equal for equal
-    texts and -1 for clips without one; None if no term needs them.
+    texts and -1 for clips without one; None if no term needs them. added: (B, T, E) embeddings by each added teacher,
+    by name; None without any.
     """
 
     embeddings: Tensor
@@ -24,6 +26,7 @@ class Targets:
     multi_hot: Tensor | None = None
     texts: Tensor | None = None
     text_numbers: Tensor | None = None
+    added: Mapping[str, Tensor] | None = None
 
     @property
     def labeled(self) -> Tensor:

@@ -5,7 +5,7 @@ Imports no torch, because `train-student --help` reads the options of all terms.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -66,13 +66,17 @@ class LossSettings:
 
     class_weights: for each class, the factor of the task term of its clips, with mean 1 over the training clips; None:
     all 1. independent_classes: whether the teacher's logits are of one binary classifier per class, so that their
-    sigmoid is distilled; else their softmax is.
+    sigmoid is distilled; else their softmax is. teacher_shares: of the feature term, the share of each added teacher,
+    by name; the rest is that of the first one. window_teachers: names of those of them that embed windows of frames, so
+    that only their embeddings of clips are learned.
     """
 
     weights: Mapping[str, float]
     temperature: float = 4.0
     class_weights: tuple[float, ...] | None = None
     independent_classes: bool = False
+    teacher_shares: Mapping[str, float] = field(default_factory=dict)
+    window_teachers: frozenset[str] = frozenset()
 
 
 LossFunction = Callable[["StudentOutput", "Targets", LossSettings], tuple["Tensor", ...]]

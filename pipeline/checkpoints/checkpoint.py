@@ -10,13 +10,15 @@ from torch import Tensor
 
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.limits import MAX_FRAMES_PER_CLIP, MAX_NAME, brief
-from embedonce.cache.schema import TeacherIdentity
+from embedonce.cache.schema import MAX_UID_LENGTH, UID_PATTERN, TeacherIdentity
 from embedonce.models.errors import ModelOptionError
+from embedonce.models.names import MAX_WIDTH
 from embedonce.models.student import StudentConfig, VideoStudent, build_student, config_from
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT, check_format, read_tensors, write_tensors
 from embedonce.pipeline.errors import CheckpointError
-from embedonce.pipeline.metrics.json_forms import OrNull, Text, find_mismatch
+from embedonce.pipeline.metrics.json_forms import Number, OrNull, Text, find_mismatch
 
+MAX_TEACHERS = 64  # of a student, besides the first
 _REQUIRED = {  # forms of metrics.json_forms
     "student": {...: object},
     "classes": [Text(MAX_NAME)],
@@ -31,6 +33,15 @@ _OPTIONAL = {
     "selection": {...: OrNull(float)},
     "selected_by": Text(MAX_NAME),
     "class_weights": [float],
+    "added_teachers": [
+        {
+            "label": Text(MAX_UID_LENGTH),
+            "name": Text(MAX_NAME),
+            "weights_sha256": Text(64),
+            "embed_dim": Number(1, MAX_WIDTH, int),
+            "share": Number(0, 1),
+        }
+    ],
 }
 
 
@@ -44,12 +55,25 @@ class CheckpointTeacher:
 
 
 @dataclass(frozen=True)
+class AddedCheckpointTeacher(CheckpointTeacher):
+    """A further teacher. label: its name in the cache. share: of the feature term."""
+
+    label: str
+    share: float
+
+    @classmethod
+    def of(cls, label: str, teacher: TeacherIdentity, share: float) -> "AddedCheckpointTeacher":
+        return cls(teacher.name, teacher.weights_sha256, teacher.embed_dim, label, share)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What a student checkpoint holds.
 
     student: its architecture. classes: names, in the order of its logits. trained_on: SHA-256 of the video files whose
     clips it was trained on or selected by. epoch, from 1, and selection, the values logged for it: of the best epoch.
-    selected_by: the score that it is the best by. class_weights: of the task term; None: all 1. model: its weights.
+    selected_by: the score that it is the best by. class_weights: of the task term; None: all 1. added_teachers: further
+    ones, whose embeddings it has projections for; None if there are none. model: its weights.
     """
 
     student: StudentConfig
@@ -63,11 +87,14 @@ class Checkpoint:
     selection: dict[str, float | None] = field(default_factory=dict)
     selected_by: str | None = None
     class_weights: list[float] | None = None
+    added_teachers: list[AddedCheckpointTeacher] | None = None
 
     def as_dict(self) -> dict:
         """The content of the file: plain values and tensors, without fields that are None."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         values |= {name: dataclasses.asdict(values[name]) for name in ("student", "teacher")}
+        if self.added_teachers is not None:
+            values["added_teachers"] = list(map(dataclasses.asdict, self.added_teachers))
         return {"format": FORMAT, **{name: value for name, value in values.items() if value is not None}}
 
 
@@ -81,6 +108,7 @@ def new_checkpoint(
     selection: dict[str, float | None] | None = None,
     selected_by: str | None = None,
     class_weights: Iterable[float] | None = None,
+    added_teachers: Iterable[AddedCheckpointTeacher] = (),
 ) -> Checkpoint:
     """A checkpoint of this student, whose classes are those of the label set. See Checkpoint for the fields."""
     return Checkpoint(
@@ -94,6 +122,7 @@ def new_checkpoint(
         selection=selection or {},
         selected_by=selected_by,
         class_weights=None if class_weights is None else list(class_weights),
+        added_teachers=list(added_teachers) or None,
         model=student.state_dict(),
     )
 
@@ -109,9 +138,19 @@ def load(path: Path) -> Checkpoint:
     _check_fields(path, content)
     check_format(path, content)
     fields = {name: content[name] for name in (*_REQUIRED, *_OPTIONAL) if name in content}
-    return Checkpoint(
-        **fields | {"student": _config(path, content), "teacher": CheckpointTeacher(**content["teacher"])}
-    )
+    fields |= {"student": _config(path, content), "teacher": CheckpointTeacher(**content["teacher"])}
+    if "added_teachers" in fields:
+        fields["added_teachers"] = _added_teachers(path, fields["added_teachers"])
+    return Checkpoint(**fields)
+
+
+def _added_teachers(path: Path, values: list[dict]) -> list[AddedCheckpointTeacher]:
+    """CheckpointError for names that no added teachers of a cache have."""
+    teachers = [AddedCheckpointTeacher(**value) for value in values]
+    labels = [teacher.label for teacher in teachers]
+    if len(set(labels)) < len(labels) or len(labels) > MAX_TEACHERS or not all(map(UID_PATTERN.fullmatch, labels)):
+        raise CheckpointError(f"{path} is not a student checkpoint: it has invalid names of added teachers")
+    return teachers
 
 
 def _check_fields(path: Path, content: dict) -> None:
@@ -139,11 +178,11 @@ def load_student(path: Path) -> tuple[VideoStudent, Checkpoint]:
     checkpoint = load(path)
     try:
         with torch.device("meta"):  # shapes alone: memory is allocated only for weights that the file holds
-            expected = build_student(checkpoint.student, pretrained=False).state_dict()
+            expected = _built(checkpoint).state_dict()
         shapes = {name: tensor.shape for name, tensor in checkpoint.model.items()}
         if shapes != {name: tensor.shape for name, tensor in expected.items()}:
             raise CheckpointError(f"{path} does not fit the student it describes: its weights have other shapes")
-        student = build_student(checkpoint.student, pretrained=False)
+        student = _built(checkpoint)
         student.load_state_dict(checkpoint.model)
     except (ModelOptionError, RuntimeError, TypeError, KeyError) as error:
         raise _mismatch(path, error) from error
@@ -152,6 +191,13 @@ def load_student(path: Path) -> tuple[VideoStudent, Checkpoint]:
             f"{path} names {len(checkpoint.classes)} classes, but its student has {student.config.num_classes}"
         )
     return student.eval(), checkpoint
+
+
+def _built(checkpoint: Checkpoint) -> VideoStudent:
+    """The student of a checkpoint, with other weights."""
+    student = build_student(checkpoint.student, pretrained=False)
+    student.add_teachers({teacher.label: teacher.embed_dim for teacher in checkpoint.added_teachers or ()})
+    return student
 
 
 def _mismatch(path: Path, error: Exception) -> CheckpointError:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from embedonce.models.losses.batch import Targets
+from embedonce.pipeline.clips.teacher_columns import added_embeddings
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class ClipBatch:
     t_rel_sec (B, T) float32, seconds since the clip's start; labels (B,) int64, -1 for unlabeled clips; indexes (B,)
     int64 in the dataset; logits (B, T, C) float32, None if the label set has no soft logits; multi_hot (B, C) bool,
     None unless the label set has several labels per clip. texts (B, D) float32, text_numbers (B,) int64: see Targets;
-    None unless the dataset has texts.
+    None unless the dataset has texts. added: (B, T, E) float32, unit length, of each added teacher, by name; None
+    without any.
     """
 
     frames: Tensor
@@ -31,19 +33,23 @@ class ClipBatch:
     multi_hot: Tensor | None = None
     texts: Tensor | None = None
     text_numbers: Tensor | None = None
+    added: Mapping[str, Tensor] | None = None
 
     @classmethod
     def from_items(cls, batch: Mapping[str, Tensor]) -> "ClipBatch":
         """From collated items of a ClipDataset; KeyError if one of their parts is missing."""
-        shared = {name: batch[name] for name in ("frames", "embeddings", "mask", "t_rel_sec")}
         return cls(
-            **shared,
+            frames=batch["frames"],
+            embeddings=batch["embeddings"],
+            mask=batch["mask"],
+            t_rel_sec=batch["t_rel_sec"],
             labels=batch["label"],
             indexes=batch["index"],
             logits=batch.get("logits"),
             multi_hot=batch.get("multi_hot"),
             texts=batch.get("text_vector"),
             text_numbers=batch.get("text_number"),
+            added=added_embeddings(batch) or None,
         )
 
     def __len__(self) -> int:
@@ -51,9 +57,11 @@ class ClipBatch:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "ClipBatch":
         """The batch on a device."""
-        tensors = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        moved = {name: t.to(device, non_blocking=non_blocking) for name, t in tensors.items() if t is not None}
-        return dataclasses.replace(self, **moved)
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        moved = {name: t.to(device, non_blocking=non_blocking) for name, t in tensors.items()}
+        added = {name: t.to(device, non_blocking=non_blocking) for name, t in (self.added or {}).items()}
+        return dataclasses.replace(self, **moved, added=added or None)
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,4 +72,4 @@ class ClipBatch:
     def targets(self) -> Targets:
         """What the loss reads."""
         texts = self.texts, self.text_numbers
-        return Targets(self.embeddings, self.logits, self.labels, self.mask, self.multi_hot, *texts)
+        return Targets(self.embeddings, self.logits, self.labels, self.mask, self.multi_hot, *texts, added=self.added)

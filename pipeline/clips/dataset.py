@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.computed_logits import compute_logits
 from embedonce.cache.labels import ClipLabel, LabelSet, multi_hot
 from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.clips.teacher_columns import TeacherColumns, item_name
 from embedonce.pipeline.clips.text_targets import TextTargets
 from embedonce.pipeline.frames import canonical_frame
 
@@ -45,9 +47,9 @@ class ClipDataset(Dataset):
     frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 if the label set has soft logits;
     mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start; label, index int64;
     multi_hot (C,) bool if the label set has several labels per clip; with_texts: also what TextTargets.item()
-    returns.
-    Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter. Index i + r N is the r-th
-    further draw of clip i of N, with frames, view and jitter of its own.
+    returns. With several teachers, `embeddings` are those of the first of them, and those of the others are added under
+    the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter.
+    Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its own.
     """
 
     def __init__(
@@ -57,8 +59,11 @@ class ClipDataset(Dataset):
         clips: list[ClipLabel],
         sampling: ClipSampling,
         with_texts: bool = False,
+        teachers: tuple[str, ...] = (FIRST,),
     ):
+        """teachers: names in the cache of those whose embeddings items have."""
         self.reader, self._labels, self.sampling = reader, labels, sampling
+        self.teachers = TeacherColumns(reader, teachers)
         self.clips: list[ClipLabel] = []
         self._rows: list[range] = []  # of each clip: positions on its video's timeline
         self._head = reader.head(labels.name) if labels.computes_logits else None
@@ -118,6 +123,11 @@ class ClipDataset(Dataset):
     def prefetch(self, indexes: Iterable[int]) -> None:
         """Begin to read the shards of these clips, where the cache is far away."""
         self.reader.prefetch(self._units_of(indexes))  # which asks for units only if there is any use in it
+        self.teachers.prefetch(lambda: self._units_of(indexes))
+
+    def lacking(self) -> dict[str, list[str]]:
+        """Teacher -> units of these clips that it has not embedded; without those that have embedded all."""
+        return self.teachers.lacking(self._units_of(range(len(self))))
 
     def _units_of(self, indexes: Iterable[int]) -> Iterator[str]:
         """The units that these clips have rows in, each once, in the order in which they are read."""
@@ -136,12 +146,13 @@ class ClipDataset(Dataset):
         num_views = len(timeline.views) if sampling.views is None else 1 + sampling.views
         view = choose_view(num_views, sampling, self.epoch, index)
         images, embeddings, logits = self._read(timeline, at, view)
+        main, *added = self.teachers.names
         if sampling.jitter and sampling.random:
             images = canonical_frame.jittered(images, *choose_jitter(sampling, self.epoch, index))
         length = sampling.frames_per_clip
         item = {
             "frames": _padded(images.transpose(0, 3, 1, 2), length),
-            "embeddings": _padded(embeddings.astype(np.float32), length),
+            "embeddings": _padded(embeddings[main].astype(np.float32), length),
             "mask": _padded(np.ones(len(at), bool), length),
             "t_rel_sec": _padded((timeline.t_sec[at] - clip.start_sec).astype(np.float32), length),
             "label": torch.tensor(clip.label),
@@ -151,22 +162,27 @@ class ClipDataset(Dataset):
             item["multi_hot"] = torch.from_numpy(multi_hot([clip.labels], len(self._labels.classes))[0])
         if self.texts is not None:
             item |= {name: torch.from_numpy(values) for name, values in self.texts.item(number).items()}
+        item |= {item_name(name): _padded(embeddings[name].astype(np.float32), length) for name in added}
         return item if logits is None else item | {"logits": _padded(logits, length)}
 
-    def _read(self, timeline, at: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Crops (T, R, R, 3) uint8, embeddings (T, D) and, if the label set has them, logits (T, C) of one view."""
+    def _read(self, timeline, at: np.ndarray, view: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray | None]:
+        """Crops (T, R, R, 3) uint8, embeddings (T, D) by teacher and, if the label set has them, logits (T, C) of one
+        view."""
         side, short_side = self.sampling.resolution, self.reader.identity.canonical_short_side
-        frames, embeddings, logits = [], [], []
+        needed = dict.fromkeys((*self.teachers.names, *([] if self._head is None else [FIRST])))
+        frames, logits = [], []
+        embeddings: dict[str, list[np.ndarray]] = {name: [] for name in needed}
         for unit, row in zip(timeline.unit[at], timeline.row[at].tolist(), strict=True):
             shard = self.reader.frames(unit)
             frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], side, short_side))
-            embeddings.append(shard.embeddings(row, row + 1, view)[0])
+            for name, vectors in embeddings.items():
+                vectors.append(self.teachers.column(name, unit).embeddings(row, row + 1, view)[0])
             if self._labels.has_logits and self._labels.stores_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        images, vectors = np.stack(frames), np.stack(embeddings)
+        images, stacked = np.stack(frames), {name: np.stack(vectors) for name, vectors in embeddings.items()}
         if self._head is not None:
-            return images, vectors, compute_logits(self._head, vectors, f"frames of {self.reader.cache_dir}")
-        return images, vectors, np.stack(logits) if logits else None
+            return images, stacked, compute_logits(self._head, stacked[FIRST], f"frames of {self.reader.cache_dir}")
+        return images, stacked, np.stack(logits) if logits else None
 
 
 def choose_frames(rows: np.ndarray, sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:

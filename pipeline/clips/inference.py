@@ -1,8 +1,8 @@
 """Running a student over the clips of a dataset, and collecting its outputs and the teacher's."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ class Predictions:
 
     logits, teacher_logits (N, C), C = 0 without classes; embeddings, teacher_embeddings (N, D) float32, unit length;
     labels (N,) int64, -1 for unlabeled clips. multi_hot (N, C) bool: the classes of each clip, in label sets with
-    several labels per clip, whose labels are all -1; else None.
+    several labels per clip, whose labels are all -1; else None. added_cosines: teacher -> mean cosine of the student's
+    embeddings in its space with its own, for added teachers that both the student and the dataset have.
     """
 
     logits: np.ndarray
@@ -33,6 +34,7 @@ class Predictions:
     teacher_embeddings: np.ndarray
     labels: np.ndarray
     multi_hot: np.ndarray | None = None
+    added_cosines: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def labeled(self) -> np.ndarray:
@@ -91,6 +93,7 @@ def predict(
     was_training = student.training
     student.eval()
     gathered: dict[str, list[np.ndarray]] = defaultdict(list)
+    cosines: dict[str, list[np.ndarray]] = defaultdict(list)
     for items in batches(dataset, in_order(len(dataset), batch_size), workers):
         batch = ClipBatch.from_items(items)
         with exact_float32():
@@ -102,7 +105,12 @@ def predict(
         gathered["teacher_logits"].append(accuracy.clip_logits(teacher_logits, mask))
         gathered["teacher_embeddings"].append(accuracy.clip_embeddings(batch.embeddings.numpy(), mask))
         gathered["labels"].append(batch.labels.numpy())
+        for name, vectors in (batch.added or {}).items():
+            if name in getattr(output, "added", ()):
+                clips = output.added[name].clip_embedding.float().cpu().numpy()
+                cosines[name].append((clips * accuracy.clip_embeddings(vectors.numpy(), mask)).sum(1))
         if batch.multi_hot is not None:
             gathered["multi_hot"].append(batch.multi_hot.numpy())
     student.train(was_training)
-    return Predictions(**{name: np.concatenate(parts) for name, parts in gathered.items()})
+    added = {name: float(np.concatenate(parts).mean()) for name, parts in cosines.items()}
+    return Predictions(**{name: np.concatenate(parts) for name, parts in gathered.items()}, added_cosines=added)

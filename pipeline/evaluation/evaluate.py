@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from embedonce.cache import commit
+from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.ledger import temporary_ledger
 from embedonce.cache.reader import CacheReader
@@ -22,7 +23,8 @@ from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.student import VideoStudent, count_parameters
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
-from embedonce.pipeline.clips.inference import among_classes, predict, require_finite
+from embedonce.pipeline.checkpoints.student_teachers import embedded_teachers, main_teacher
+from embedonce.pipeline.clips.inference import Predictions, among_classes, predict, require_finite
 from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
@@ -76,7 +78,7 @@ def evaluate(
     reader = open_cache(config)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
-    teacher = reader.identity.teacher
+    _, teacher = main_teacher(meta, reader)
     checkpoint.check_fit(config.student_checkpoint, meta, teacher, labels, student_size, some_classes=True)
     commit.check_writable(config.output_dir)
     with sole_writer(config.output_dir, "evaluate"), temporary_ledger(config.output_dir) as ledger:
@@ -96,13 +98,15 @@ def _evaluate(
     """The results, and the content of all files by name."""
     student, meta, reader, labels = subject.student, subject.meta, subject.reader, subject.labels
     device = choose_device(config.device)
-    dataset = held_out(config, meta, reader, labels)
+    main, *others = embedded_teachers(meta, reader)
+    dataset = held_out(config, meta, reader, labels, (main, *others))
     log.info("evaluating %d %s clips", len(dataset), config.split)
     predictions = predict(student.to(device), dataset, config.batch_size, config.num_workers, device)
     require_finite(predictions, config.student_checkpoint)
     predictions = among_classes(predictions, meta.classes, labels.classes)
     _warn_of_missing_labels(predictions.labeled, labels, config.split)
-    class_text = (reader.head(labels.name) or {}).get("class_text")
+    _log_teachers(main, predictions)
+    class_text = (reader.head(labels.name) or {}).get("class_text") if main == FIRST else None
     with exact_float32():
         models = _models_to_time(student, device, encoders, config.runtime)
         costs = _measure_costs(models, device, config.runtime)
@@ -110,9 +114,9 @@ def _evaluate(
     results = assemble(predictions, dataset.clips, labels, class_text, teacher, facts, costs, config.split)
     results = replace(
         results,
-        note=_note(results.note, len(meta.classes), len(labels.classes)),
-        verb_noun=verb_noun_accuracy(reader, labels, dataset.clips, predictions),
-        retrieval=text_retrieval(reader, labels, dataset.clips, predictions, config.seed),
+        note=_with_remark(_note(results.note, len(meta.classes), len(labels.classes)), _other_space(main)),
+        verb_noun=verb_noun_accuracy(reader, labels, dataset.clips, predictions) if main == FIRST else None,
+        retrieval=text_retrieval(reader, labels, dataset.clips, predictions, config.seed) if main == FIRST else None,
         frames_in_several_clips=shared_frames(reader, dataset.clips),
         comparable_with=comparable_with(labels, config.split),
         environment=_environment(config, device) | {"timed": {n: treatment(m.module) for n, m in models.items()}},
@@ -137,7 +141,31 @@ def _note(note: str | None, known: int, evaluated: int) -> str | None:
         f"{evaluated}"
     )
     log.warning("%s", remark)
-    return f"{note}; {remark}" if note else remark
+    return _with_remark(note, remark)
+
+
+def _with_remark(note: str | None, remark: str | None) -> str | None:
+    return "; ".join(filter(None, (note, remark))) or None
+
+
+def _other_space(main: str) -> str | None:
+    """A remark about what is not available for a student that was not trained from the teacher of the cache."""
+    if main == FIRST:
+        return None
+    remark = (
+        f"the student was trained in the space of the added teacher {main}: cosines are with its embeddings, agreement "
+        "and divergence with the logits of the cache's teacher, and figures from texts of the classes are not available"
+    )
+    log.warning("%s", remark)
+    return remark
+
+
+def _log_teachers(main: str, predictions: Predictions) -> None:
+    """Log how near the student is to each of its teachers, if it has several."""
+    if predictions.added_cosines:
+        cosines = {main: predictions.cosine} | dict(predictions.added_cosines)
+        listed = ", ".join(f"{name} {value:.4f}" for name, value in cosines.items())
+        log.info("mean cosine with each teacher: %s", listed)
 
 
 def _warn_of_missing_labels(labeled: np.ndarray, labels: LabelSet, split: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
+from embedonce.pipeline.checkpoints.student_teachers import main_teacher
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
@@ -20,15 +21,25 @@ log = logging.getLogger(__name__)
 _PART_OF = {"train": "training", "val": "validation", "test": "test"}
 
 
-def held_out(config: EvaluateConfig, meta: Checkpoint, reader: CacheReader, labels: LabelSet) -> ClipDataset:
-    """The clips to evaluate on. meta: the checkpoint. InputError if there are none."""
+def held_out(
+    config: EvaluateConfig,
+    meta: Checkpoint,
+    reader: CacheReader,
+    labels: LabelSet,
+    teachers: tuple[str, ...] | None = None,
+) -> ClipDataset:
+    """The clips to evaluate on. meta: the checkpoint. InputError if there are none.
+
+    teachers: names in the cache of those whose embeddings items have; None for the student's main one.
+    """
+    chosen = (main_teacher(meta, reader)[0],) if teachers is None else teachers
     clips = [clip for clip in labels.clips if clip.split == config.split]
     if config.split != "train" and meta.label_set != labels.name:
         clips = _without_training_recordings(clips, meta.label_set, reader)
     if config.split != "train":
         clips = _without_training_files(clips, set(meta.trained_on), reader, labels)
     sampling = ClipSampling(meta.frames_per_clip, meta.student.resolution, random=False, seed=config.seed)
-    dataset = ClipDataset(reader, labels, clips, sampling)
+    dataset = ClipDataset(reader, labels, clips, sampling, teachers=chosen)
     if dataset.num_empty:
         log.warning("%d of %d clips have no frame in the cache and are left out", dataset.num_empty, len(clips))
     if not len(dataset):
@@ -40,10 +51,10 @@ def held_out(config: EvaluateConfig, meta: Checkpoint, reader: CacheReader, labe
         )
     if dataset.longest < sampling.frames_per_clip:  # no clip has more frames: the rest would be padding
         sampling = dataclasses.replace(sampling, frames_per_clip=dataset.longest)
-        dataset = ClipDataset(reader, labels, dataset.clips, sampling)
+        dataset = ClipDataset(reader, labels, dataset.clips, sampling, teachers=chosen)
     if config.num_samples is not None and config.num_samples < len(dataset):
         kept = np.random.default_rng(config.seed).permutation(len(dataset))[: config.num_samples]
-        dataset = ClipDataset(reader, labels, [dataset.clips[i] for i in sorted(kept)], sampling)
+        dataset = ClipDataset(reader, labels, [dataset.clips[i] for i in sorted(kept)], sampling, teachers=chosen)
     trained = [clip for clip in labels.clips if clip.split == "train" and reader.shows(clip)]
     parts: dict[str, Iterable[ClipLabel]] = {_PART_OF[config.split]: dataset.clips}
     if config.split != "train" and trained and meta.label_set == labels.name:

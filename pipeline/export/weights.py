@@ -19,7 +19,8 @@ ARCHITECTURES = {"tiny": "embedonce_tiny", "xxs": "mobilevit_xxs", "xs": "mobile
 def weight_files(student: VideoStudent, facts: ExportFacts) -> dict[str, bytes]:
     """The backbone as timm loads it, the parts on top of it, and timm's configuration: content by file name."""
     backbone = student.backbone.state_dict()
-    parts = {name: t for name, t in student.state_dict().items() if not name.startswith("backbone.")}
+    left_out = ("backbone.", "added_projections.")  # of added teachers: only training and evaluation need them
+    parts = {name: t for name, t in student.state_dict().items() if not name.startswith(left_out)}
     mean, std = (value.flatten().tolist() for value in (student.get_buffer("mean"), student.get_buffer("std")))
     known = getattr(student.backbone, "pretrained_cfg", None) or {}  # `tiny` has none
     config = timm_config(facts, known | {"num_features": student.backbone.num_features}, mean, std)

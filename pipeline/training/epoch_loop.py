@@ -131,6 +131,7 @@ def validate(run: TrainingRun, size: str, predictions: Predictions | None, entry
         if predictions.multi_hot is not None:
             entry |= {"selection_mean_average_precision": predictions.mean_average_precision}
         entry |= {"selection_cosine": predictions.cosine}
+        entry |= {f"selection_cosine_{name}": cosine for name, cosine in predictions.added_cosines.items()}
         score = selection_score(predictions, run.rule)
     is_best = student.take_score(entry, score)
     prefix = f"{size}: " if len(run.students) > 1 else ""

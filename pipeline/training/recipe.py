@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.clip_texts import NO_TEXT
-from embedonce.cache.identity_document import identity_document
+from embedonce.cache.identity_document import identity_document, teacher_document
 from embedonce.cache.labels import FITTED, ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
@@ -20,6 +21,7 @@ from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
 from embedonce.pipeline.training.settings import TrainConfig
+from embedonce.pipeline.training.teacher_choice import check_embedded
 
 log = logging.getLogger(__name__)
 
@@ -40,18 +42,27 @@ def run_fields(
 ) -> dict:
     """Everything that identifies a training run, flat: a run is continued only if all of it is equal.
 
-    data: training and selection clips. The order of training depends on which clip is in which shard, so shards are
-    part of the identity; so is the number of processes, as each computes its own shard of every batch.
+    data: training and selection clips, and the teachers whose embeddings they have. The order of training depends on
+    which clip is in which shard, so shards are part of the identity; so is the number of processes, as each computes
+    its own shard of every batch.
     """
     fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
     cache = identity_document(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
     data_fields = {f"cache's {name}": value for name, value in cache.items()}
     train, selection = data
+    data_fields |= _added_teachers(train)
     data_fields |= {"clips": len(train), "SHA-256 of clips, labels and shards": fingerprint(train, selection)}
     return (
         fields | {"label_set": labels.name, "classes": list(labels.classes), "processes": num_processes} | data_fields
     )
+
+
+def _added_teachers(data: ClipDataset) -> dict[str, object]:
+    """The identities of the added teachers that are learned from, flat."""
+    names = [name for name in data.teachers.names if name != FIRST]
+    documents = {name: teacher_document(data.teachers.identity(name)) for name in names}
+    return {f"teacher {name}'s {field}": value for name in names for field, value in documents[name].items()}
 
 
 def fingerprint(*datasets: ClipDataset) -> str:
@@ -118,18 +129,30 @@ def pretrained(config: TrainConfig, size: str) -> bool:
     return has_pretrained(size) if config.student_pretrained is None else config.student_pretrained
 
 
-def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tuple[ClipDataset, ClipDataset]:
+def datasets(
+    config: TrainConfig, reader: CacheReader, labels: LabelSet, teachers: tuple[str, ...] = (FIRST,)
+) -> tuple[ClipDataset, ClipDataset]:
     """(training clips, selection clips): a tenth of the training videos, with clips of all classes, is for selection.
 
-    InputError if no clip, or no label that a term needs, is left for training.
+    teachers: whose embeddings they have. InputError if no clip, or no label that a term needs, is left for training, or
+    if one of the teachers has not embedded all frames.
     """
     clips = [clip for clip in labels.clips if clip.split == "train"]
     kept = selection_of(reader, clips)
     sampling = _sampling(config, reader)
     still = dataclasses.replace(sampling, random=False)
     with_texts = uses(loss_settings(**config.loss_weights), Need.TEXTS)
-    train_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid not in kept], sampling, with_texts)
-    selection_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid in kept], still)
+    if with_texts and teachers[0] != FIRST:
+        raise InputError(
+            f"the vectors of texts are in the space of the cache's teacher, and --teachers {config.teachers} trains a "
+            f"student in that of {teachers[0]}: add {FIRST} to --teachers, or train with --text-weight 0"
+        )
+    train_clips = [clip for clip in clips if clip.video_uid not in kept]
+    selection_clips = [clip for clip in clips if clip.video_uid in kept]
+    train_set = ClipDataset(reader, labels, train_clips, sampling, with_texts, teachers)
+    selection_set = ClipDataset(reader, labels, selection_clips, still, teachers=teachers)
+    for data in (train_set, selection_set):
+        check_embedded(data)
     if empty := train_set.num_empty + selection_set.num_empty:
         log.warning("%d of %d training clips have no frame in the cache and are left out", empty, len(clips))
     if not len(train_set):

@@ -27,6 +27,7 @@ from embedonce.pipeline.settings.options import (
     plugin_settings,
     setting,
 )
+from embedonce.pipeline.training.teacher_weights import parse_weights
 
 # Defaults by device: minutes on a CPU for a small data set, and what a GPU has room for
 ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 4}
@@ -122,6 +123,13 @@ class TrainConfig(Settings):
     gamma: float = setting(_weight_option(TASK))
     text_weight: float = setting(_weight_option(TEXT))
     plugin_weights: Mapping[str, float] = plugin_settings(_plugin_weight_options)
+    teachers: str | None = setting(
+        help="Teachers to learn the embeddings of, each with its weight in the feature term: first is the one that "
+        "made the cache, add-teacher adds others.",
+        group=LOSS,
+        metavar="NAME:WEIGHT,...",
+        default_text="first",
+    )
     temperature: float = setting(
         4.0,
         "Distillation temperature of the response term.",
@@ -184,6 +192,18 @@ class TrainConfig(Settings):
             *others, last = (term.weight.flags[0] for term in loss_terms())
             raise ValueError(f"{', '.join(others)} and {last} are all 0: nothing would be trained")
         self._check_balance()
+        self._check_teachers()
+
+    def _check_teachers(self) -> None:
+        """ValueError if --teachers is malformed, or has no effect."""
+        if self.teachers is None:
+            return
+        try:
+            parse_weights(self.teachers)
+        except ValueError as error:
+            raise ValueError(f"--teachers must be {error}; got {self.teachers!r}") from error
+        if not self.alpha:
+            raise ValueError("--teachers weights the feature term, which --alpha 0 turns off; omit one of them")
 
     def _check_balance(self) -> None:
         """ValueError if weights of classes would have no effect, or count rare classes twice."""

@@ -11,7 +11,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.models.losses.term import LossSettings
 from embedonce.models.student import build_student, count_parameters, student_config
-from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, new_checkpoint
+from embedonce.pipeline.checkpoints.checkpoint import AddedCheckpointTeacher, Checkpoint, new_checkpoint
 from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
 from embedonce.pipeline.checkpoints.state_checks import check_state
 from embedonce.pipeline.checkpoints.training_state import TrainingState
@@ -27,6 +27,7 @@ from embedonce.pipeline.training.run_files import RunFiles, student_folders
 from embedonce.pipeline.training.selection_score import selection_rule
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
+from embedonce.pipeline.training.teacher_choice import choose
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,10 @@ class TrainingRun:
         device: torch.device,
     ):
         self.config, self.labels, self.world, self.device = config, labels, world, device
-        self.teacher = reader.identity.teacher
-        self.train_set, self.selection_set = datasets(config, reader, labels)
+        self.teachers = choose(config.teachers, reader)
+        self.train_set, self.selection_set = datasets(config, reader, labels, self.teachers.names)
+        shares, of_windows = self.teachers.shares, self.teachers.of_windows
+        settings = dataclasses.replace(settings, teacher_shares=shares, window_teachers=of_windows)
         if config.class_weights == "balanced":
             weights = class_weights(self.train_set.label_array, len(labels.classes))
             settings = dataclasses.replace(settings, class_weights=weights)
@@ -68,11 +71,14 @@ class TrainingRun:
         self.workers = Workers((self.train_set, self.selection_set), min(config.num_workers, num_batches))
 
     def _new_student(self, size: str) -> StudentRun:
-        shape = (self.teacher.embed_dim, len(self.labels.classes), self.train_set.sampling.resolution)
+        main, *others = self.teachers.names
+        widths = {name: self.train_set.teachers.identity(name).embed_dim for name in (main, *others)}
+        shape = (widths[main], len(self.labels.classes), self.train_set.sampling.resolution)
         # weights that a resumed run replaces are not downloaded
         is_pretrained = pretrained(self.config, size) and self.resumed_from is None
         torch.manual_seed(self.config.seed)  # for each student: it starts as if it were trained alone
         student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
+        student.add_teachers({name: widths[name] for name in others})  # last: the rest begins as without them
         steps_per_epoch = math.ceil(len(self.plan(0).batches) / self.config.accumulate_steps)
         steps = steps_per_epoch * self.config.epochs
         return StudentRun(student.to(self.device), self.config, self.settings, self.world, steps)
@@ -103,6 +109,8 @@ class TrainingRun:
         if (weights := self.settings.class_weights) is not None:
             used = [weight for weight in weights if weight]
             log.info("class weights of the task term: %.3g to %.3g", min(used), max(used))
+        if self.config.teachers is not None:
+            log.info("%s", self.teachers)
         log.info("%s", self.rule)
         log.info("%s", self._forecast())
         if self.world.is_first:
@@ -160,14 +168,19 @@ class TrainingRun:
         return new_checkpoint(
             run.eval_model,
             self.labels,
-            self.teacher,
+            self.train_set.teachers.identity(self.teachers.main),
             frames,
             self._trained_on(),
             epoch=self.epoch,
             selection=entry,
             selected_by=self.rule.score,
             class_weights=self.settings.class_weights,
+            added_teachers=self._added_teachers(),
         )
+
+    def _added_teachers(self) -> list[AddedCheckpointTeacher]:
+        identity_of, shares = self.train_set.teachers.identity, self.teachers.shares
+        return [AddedCheckpointTeacher.of(name, identity_of(name), share) for name, share in shares.items()]
 
     def _trained_on(self) -> list[str]:
         """SHA-256 of the video files that students are trained on or selected by."""

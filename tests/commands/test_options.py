@@ -251,6 +251,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "training/test_text_term.py::test_the_text_term_raises_retrieval_of_held_out_clips",
         ),
         "temperature": ("--temperature 2.0", BY_HAND),
+        "teachers": (
+            "--teachers first:1,second:2",
+            "training/test_several_teachers.py::test_the_checkpoint_records_the_teachers_and_their_shares",
+        ),
         "frames_per_clip": (
             "--frames-per-clip 3",
             SHAPES,
@@ -621,6 +625,7 @@ def test_an_unavailable_device_is_refused(tiny, tmp_path, monkeypatch, without):
         teacher_loading.load_teacher(ExtractConfig(None, False, tiny, device=without))
     monkeypatch.setattr(evaluating.checkpoint, "load_student", lambda path: (None, {"label_set": "tiny"}))
     monkeypatch.setattr(evaluating.checkpoint, "check_fit", lambda *arguments, **more: None)
+    monkeypatch.setattr(evaluating, "main_teacher", lambda meta, reader: ("first", reader.identity.teacher))
     with pytest.raises(ModelOptionError, match=message):
         evaluating.evaluate(EvaluateConfig(tiny, tmp_path / "x.pt", tmp_path / "e", device=without))
     with pytest.raises(ModelOptionError, match=message):
