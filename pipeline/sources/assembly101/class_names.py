@@ -4,11 +4,10 @@ from pathlib import Path
 
 from embedonce.pipeline.sources.assembly101.kinds import AssemblyKind
 from embedonce.pipeline.sources.assembly101.layout import CLASSES
-from embedonce.pipeline.sources.epic.class_names import id_of
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.cell_values import class_of
+from embedonce.pipeline.sources.manifest.cell_values import class_of, id_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 
 def class_names(folder: Path, kind: AssemblyKind, problems: ProblemsOfTables) -> dict[int, str]:

@@ -8,13 +8,12 @@ from pathlib import Path, PurePosixPath
 
 from embedonce.pipeline.sources.assembly101.kinds import AssemblyKind
 from embedonce.pipeline.sources.assembly101.layout import END, SPLIT_OF_TABLE, START, VIDEO, VideoFiles
-from embedonce.pipeline.sources.epic.class_names import id_of
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.cell_values import is_count
+from embedonce.pipeline.sources.manifest.cell_values import id_of, is_count
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.table import Cells
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 FPS = 30  # of the frame numbers
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from embedonce.pipeline.sources.charades_ego.kinds import BOTH, FIRST, THIRD, CharadesKind
 from embedonce.pipeline.sources.charades_ego.layout import CLASSES, VideoList, name_of_video
 from embedonce.pipeline.sources.charades_ego.moments import Action, Moment, moments_of
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
 from embedonce.pipeline.sources.manifest.cell_values import LABEL_SEPARATOR, seconds_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.table import Cells
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 from embedonce.pipeline.sources.manifest.video_folders import VideoFolders
 
 ID, ACTIONS, LENGTH, EGOCENTRIC = "id", "actions", "length", "egocentric"

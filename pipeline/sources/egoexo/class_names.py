@@ -6,11 +6,10 @@ from pathlib import Path
 from embedonce.pipeline.naming.class_names import equivalent_names
 from embedonce.pipeline.sources.ego4d.parsing.json_stream import has_key
 from embedonce.pipeline.sources.egoexo.json_files import members_of, wrong
-from embedonce.pipeline.sources.epic.class_names import id_of
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.cell_values import class_of
+from embedonce.pipeline.sources.manifest.cell_values import class_of, id_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 LABEL_ID, STEP_ID, STEP_NAME = "label_id", "step_unique_id", "step_name"
 VOCABULARY = "vocabulary"

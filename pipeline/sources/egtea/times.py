@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected, shown
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 TABLE = "action_labels.csv"
 _FOLDERS = ("raw_annotations", ".")

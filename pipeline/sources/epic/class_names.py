@@ -6,11 +6,11 @@ from pathlib import Path
 
 from embedonce.pipeline.sources.epic.kinds import EpicKind
 from embedonce.pipeline.sources.epic.layout import SPLIT_OF_TABLE
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.cell_values import class_of, is_count
-from embedonce.pipeline.sources.manifest.line_problems import LineProblems, ProblemsOfTables, expected, shown
+from embedonce.pipeline.sources.manifest.cell_values import class_of, id_of
+from embedonce.pipeline.sources.manifest.line_problems import LineProblems, ProblemsOfTables, shown
 from embedonce.pipeline.sources.manifest.table import Cells
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 ID, KEY = "id", "key"
 _IN_ORDER = ("scotch:egg",)  # the one key whose words are in their usual order
@@ -21,13 +21,6 @@ def readable(key: str) -> str:
     head, *rest = key.replace("-", " ").split(":")
     parts = (head, *rest) if key in _IN_ORDER else (*rest, head)
     return " ".join(word for part in parts for word in part.split())
-
-
-def id_of(column: str, text: str) -> int:
-    """The id of a class. ValueError if it is none."""
-    if not is_count(text):
-        raise ValueError(expected(column, "the number of a class", text))
-    return int(text)
 
 
 def class_table(folder: Path, kind: EpicKind) -> Path | None:

@@ -6,14 +6,13 @@ Times are those of the timestamps. The frame numbers of the tables count frames 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from embedonce.pipeline.sources.epic.class_names import id_of
 from embedonce.pipeline.sources.epic.layout import SPLIT_OF_TABLE, VideoFinder
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.cell_values import name_of, narration_of, seconds_of
+from embedonce.pipeline.sources.manifest.cell_values import id_of, name_of, narration_of, seconds_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.table import Cells
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 UID, VIDEO, START, STOP, TEXT = "narration_id", "video_id", "start_timestamp", "stop_timestamp", "narration"
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from embedonce.pipeline.sources.epic.layout import INFO_TABLE
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
 from embedonce.pipeline.sources.manifest.cell_values import seconds_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 from embedonce.pipeline.sources.source import Source
 
 VIDEO, DURATION = "video_id", "duration"

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.hd_epic.layout import CONVERTED, PICKLE
 from embedonce.pipeline.sources.hd_epic.pickle_data import PickleDataError
 from embedonce.pipeline.sources.hd_epic.pickled_frame import frame_columns
 from embedonce.pipeline.sources.manifest.cell_text import text_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables
 from embedonce.pipeline.sources.manifest.table import Cells
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 
 class Narrations:

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.kinetics.layout import END, LABEL, SPLIT, START, YOUTUBE_ID, ClipFiles, file_stem
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
 from embedonce.pipeline.sources.manifest.cell_values import class_of, seconds_of, split_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.table import Cells
+from embedonce.pipeline.sources.manifest.table_rows import rows_of_table
 
 _YOUTUBE_ID = re.compile(r"[\w-]+", re.ASCII)
 

@@ -23,6 +23,13 @@ def is_count(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
 
 
+def id_of(column: str, text: str) -> int:
+    """The number of a class. ValueError if it is none."""
+    if not is_count(text):
+        raise ValueError(expected(column, "the number of a class", text))
+    return int(text)
+
+
 def seconds_of(column: str, text: str) -> float:
     """The time in seconds: a number, `HH:MM:SS.sss` or `MM:SS`."""
     if _SECONDS.fullmatch(text):

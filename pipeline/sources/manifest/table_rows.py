@@ -1,4 +1,4 @@
-"""Reads one table of EPIC-KITCHENS-100, row by row."""
+"""Reads a table of a data set, whose columns are known, row by row."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
