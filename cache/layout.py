@@ -118,9 +118,17 @@ class Layout:
 
     def teacher_folders(self) -> list[StoredPath]:
         """The existing folders of added teachers, as label_folders(), and the folder that has them."""
+        if not self.teachers.is_folder():
+            return []
         teachers = [path for path in self.teachers.list() if path.is_folder()]
         inner = [path for folder in teachers for path in self.teacher_paths(folder.name)]
-        return [path for path in (self.teachers, *teachers, *inner) if path.is_folder()]
+        return [self.teachers, *teachers, *(path for path in inner if path.is_folder())]
+
+    def refuse_teacher_links(self) -> None:
+        """DamagedError if a folder of an added teacher is a symbolic link."""
+        names = [path.name for path in self.teachers.list()]
+        inner = [path for name in names for path in (self.teachers / name, *self.teacher_paths(name))]
+        self.refuse_links((self.teachers, *inner))
 
     def _label_set_folders(self, label_set: StoredPath) -> tuple[StoredPath, ...]:
         name = label_set.name

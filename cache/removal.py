@@ -134,6 +134,7 @@ def remove(
     with contextlib.closing(layout.store.lock(LOCK)) as lock:
         identity = read_identity(layout.store)
         layout.refuse_links()
+        layout.refuse_teacher_links()
         layout.recover()
         finish_removal(layout, identity, lock)
         summary = prepare(layout)

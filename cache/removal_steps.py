@@ -68,6 +68,7 @@ class _Steps:
 
     def run(self, on_progress: OnProgress) -> None:
         self.layout.refuse_links((self.layout.withdrawn, self.layout.removed))
+        self.layout.refuse_teacher_links()
         self._write_manifest()
         for name in self.removal.label_sets:
             self._remove_column(self.layout.label_set_document(name))

@@ -53,6 +53,7 @@ def repair(
     with contextlib.closing(layout.store.lock(LOCK)):
         report = verify(layout.store, replay, on_progress)
         _refuse_irreparable(report)
+        layout.refuse_teacher_links()  # nothing behind one is moved
         removals = _removals(layout, BACKENDS[read_identity(layout.store).backend].suffix, report)
         if not removals or not confirm(report, removals):
             return Repair(report, removals, None)

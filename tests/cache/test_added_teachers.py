@@ -318,6 +318,24 @@ def test_links_in_place_of_folders_are_refused(cache, tmp_path):
         open_reader(cache).teachers.column(NAME, UNIT)
 
 
+@second_backend_slow
+@pytest.mark.parametrize("place", ["", NAME, f"{NAME}/columns", f"{NAME}/records"])
+def test_nothing_behind_a_link_is_moved_or_deleted(cache, tmp_path, backend, place):
+    outside = tmp_path / "outside"
+    shutil.move(cache / "teachers" / place, outside)
+    (cache / "teachers" / place).symlink_to(outside)
+    flip(cache / "frames" / f"{UNIT}.{SUFFIX[backend]}")
+    before = files(outside)
+    for change in (
+        lambda: repair(cache, None),
+        lambda: remove(cache, videos_removal(["b"], is_withdrawal=True)),
+        lambda: remove(cache, teacher_removal(NAME)),
+    ):
+        with pytest.raises(CacheError):
+            change()
+        assert files(outside) == before and len(before) >= 4 and not (cache / "removal.json").exists()
+
+
 # -- converting, merging, removing -------------------------------------------------------------------------------------
 
 
