@@ -68,8 +68,9 @@ def _prompts(labels: LabelSet) -> Iterator[str]:
 
 
 def _teacher(teacher: TeacherIdentity) -> str:
+    windows = f"windows of {teacher.window} frames every {teacher.window_stride}, " if teacher.window > 1 else ""
     return (
-        f"{teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
+        f"{teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), {windows}"
         f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters"
     )
 
