@@ -34,7 +34,7 @@ TEACHER = {
     "pipeline.teachers.torchscript_teacher",
 }
 VIDEO = (
-    *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
+    *("codecs", "color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
     *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "seeking"),
     *("sought_packets", "tracks"),
 )
@@ -90,6 +90,7 @@ ARROWS = {
     "images": "video",
     "metrics": "",
     "engines": "processes",
+    "environment": "console processes video",
     "runtimes": "",
     "sources": "console files images naming processes progress remote_files settings splits",
     "teachers": "engines processes runtimes",
@@ -103,8 +104,8 @@ ARROWS = {
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console evaluation export extraction files frames labeling processes progress reporting "
-    "settings sources training",
+    "commands": "console environment evaluation export extraction files frames labeling processes progress "
+    "reporting settings sources training",
 }
 
 

@@ -7,6 +7,7 @@ from embedonce.pipeline.commands.download_ego4d import download_ego4d
 from embedonce.pipeline.commands.evaluate import evaluate
 from embedonce.pipeline.commands.export_student import export_student
 from embedonce.pipeline.commands.extract_teacher import extract_teacher
+from embedonce.pipeline.commands.info import info
 from embedonce.pipeline.commands.inspect_cache import inspect_cache
 from embedonce.pipeline.commands.merge import merge
 from embedonce.pipeline.commands.plan import plan
@@ -36,4 +37,5 @@ COMMANDS = (
     plan,
     download_ego4d,
     plan_ego4d,
+    info,
 )

@@ -492,6 +492,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "frames": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },
+    "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},
     "convert-cache": {
         "cache_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
         "output_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
