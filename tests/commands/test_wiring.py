@@ -119,7 +119,7 @@ def test_recomputed_rows_are_reported_by_the_lowest_and_the_mean_cosine(tiny, mo
     monkeypatch.setattr(
         verify_cache,
         "_verified",
-        lambda *calls: SimpleNamespace(problems=[], num_pending=2, num_units=7, unfinished={}, extra=[]),
+        lambda *calls: SimpleNamespace(problems=[], num_pending=2, num_units=7, unfinished={}, uncovered={}, extra=[]),
     )
     monkeypatch.setattr(extract_teacher, "recomputed", lambda *calls, **teacher: np.array([[0.992, 1.0], [1.0, 1.0]]))
     output = call("verify-cache", "--cache-dir", tiny, "--recompute", 2)
