@@ -211,7 +211,7 @@ class _VideosInCache:
         reader, labels = self._reader, self._layout.labels
         for folder in labels.list():
             inner = [path for name in LABEL_SET_FOLDERS for path in (folder / name).list()]
-            if inner and folder.name not in reader.label_sets():
+            if inner and not self._layout.has_label_set(folder.name):
                 raise DamagedError(f"{folder} has lost its label_set.json: restore it, or delete the folder")
         for folder in (path for path in self._layout.teachers.list() if path.is_folder()):
             refuse_lost_document(self._layout, folder.name)

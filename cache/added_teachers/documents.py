@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from embedonce.cache import documents
-from embedonce.cache.errors import DamagedError, TeacherError
+from embedonce.cache.errors import DamagedError, OtherVersionError, TeacherError
 from embedonce.cache.identity_document import differences, teacher_document, teacher_from
 from embedonce.cache.layout import Layout, teacher_files
 from embedonce.cache.limits import brief
@@ -61,9 +61,15 @@ def read_added_teacher(layout: Layout, name: str, num_views: int) -> AddedTeache
     """The added teacher of this name. DamagedError if its document cannot be read, or is another one's."""
     path = layout.teacher_document(name)
     layout.refuse_links((layout.teachers, path.parent, *layout.teacher_paths(name)))
-    teacher = added_teacher_from(documents.read(path), str(path), num_views)
-    if teacher.name != name:
-        raise DamagedError(f"{path} is the document of teacher {brief(teacher.name)}: it was renamed or copied")
+    try:
+        teacher = added_teacher_from(documents.read(path), str(path), num_views)
+        if teacher.name != name:
+            raise DamagedError(f"{path} is the document of teacher {brief(teacher.name)}: it was renamed or copied")
+    except OtherVersionError:
+        raise
+    except DamagedError as error:
+        advice = f"restore it from a copy, or remove this teacher with: remove --teacher {name}"
+        raise DamagedError(f"{error}; {advice}", has_advice=True) from error
     return teacher
 
 

@@ -45,7 +45,7 @@ REBUILD_PLAN = Option(
 
 @command("repair-cache", shared.CACHE_DIR.named("cache_dir", Path), PURGE, REBUILD_PLAN, YES)
 def repair_cache(cache_dir: Path | str, yes: bool, purge: bool, rebuild_plan: bool) -> None:
-    """Move damaged parts to removed/ inside the cache, so that extract-teacher makes them again.
+    """Move damaged parts to removed/ inside the cache, and say what makes them again.
 
     Only files that were read and found damaged are moved. Exit code 5, with nothing changed, if a file cannot be read
     at all: check permissions, the disk or the network file system, and run the command again. With --rebuild-plan,

@@ -20,6 +20,7 @@ from embedonce.cache.inspect import summary
 from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
 from embedonce.cache.removal import planned, remove, teacher_removal, videos_removal
+from embedonce.cache.removal_document import Removal, begin_removal
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.store import open_reader, open_writer, read_identity
 from embedonce.cache.verify import Remedy, verify
@@ -280,11 +281,34 @@ def test_a_damaged_document_stops_neither_the_repair_of_others_nor_the_removal_o
     assert verify(cache).problems == [] and not (cache / "teachers" / NAME).exists()
 
 
+@second_backend_slow
+def test_what_an_interrupted_removal_of_a_teacher_has_left_is_no_loss(cache):
+    begin_removal(Layout.at(cache), Removal(teachers=(NAME,)))
+    (cache / "teachers" / NAME / "teacher.json").unlink()
+    (problem,) = verify(cache, replay).problems
+    assert f"a removal of added teacher {NAME} was interrupted: finish it" in problem.message
+
+
 def test_files_that_nobody_refers_to_are_extra(cache, backend):
     folder = cache / "teachers" / NAME
     for path in (folder / "notes.txt", folder / "columns" / f"000099.{SUFFIX[backend]}", cache / "teachers" / "x.txt"):
         path.write_text("mine")
     assert {Path(str(path)).name for path in verify(cache).extra} == {"notes.txt", f"000099.{SUFFIX[backend]}", "x.txt"}
+
+
+@second_backend_slow
+def test_a_copy_of_a_folder_under_another_name_is_extra_and_stops_nothing(cache):
+    for folder in (cache / "teachers" / NAME, cache / "labels" / "zero-shot"):
+        shutil.copytree(folder, f"{folder}.bak")
+    copies = {f"{NAME}.bak", "zero-shot.bak"}
+    report = verify(cache, replay)
+    assert report.problems == [] and {path.name for path in report.extra} == copies
+    with closing(open_writer(cache, read_identity(cache))) as writer:
+        writer.write_manifest()
+    remove(cache, videos_removal(["a"], is_withdrawal=True))
+    assert verify(cache, replay).problems == [] and {path.name for path in verify(cache).extra} == copies
+    for option, name in (("--teacher", f"{NAME}.bak"), ("--label-set", "zero-shot.bak")):
+        assert f"{name!r} (it has:" in call("remove", "--cache-dir", cache, option, name, "--yes", code=4)
 
 
 @pytest.mark.parametrize(
@@ -382,5 +406,9 @@ def test_the_commands_name_the_teacher(cache, backend):
 
 def test_repair_says_what_to_do_about_a_damaged_document(cache):
     flip(cache / "teachers" / NAME / "teacher.json")
+    advice = f"or remove this teacher with: remove --teacher {NAME}"
+    for command in ("inspect-cache", "verify-cache"):
+        told = call(command, "--cache-dir", cache, code=4)
+        assert advice in told and "repair-cache moves damaged files away" not in told
     output = call("repair-cache", "--cache-dir", cache, "--yes", code=4)
     assert f"restore teacher.json from a backup, or remove the teacher: remove --teacher {NAME}" in output
