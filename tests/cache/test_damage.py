@@ -31,7 +31,7 @@ def cache_dir(request, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def whole(cache_dir) -> dict[str, object]:
     given, refused = given_and_refused(cache_dir)
-    assert not refused and len(given) == 11
+    assert not refused and len(given) == 14
     return given
 
 
@@ -59,7 +59,7 @@ def files(root: Path, *patterns: str) -> list[Path]:
 
 
 def shards(root: Path) -> list[Path]:
-    return files(root, "frames/*", "labels/*/logits/*")
+    return files(root, "frames/*", "labels/*/logits/*", "teachers/*/columns/*")
 
 
 def flips(paths: list[Path], count: int, seed: int) -> Iterator[tuple[Path, bytes]]:
@@ -113,7 +113,7 @@ def test_a_cut_between_members_or_chunks_is_found(cache_dir, whole, spoilt):
 @pytest.mark.integration
 def test_a_flipped_bit_anywhere_is_found_before_anything_of_its_file_is_given(cache_dir, whole, spoilt, count):
     everything = files(cache_dir, "**/*")
-    assert len(everything) == 17
+    assert len(everything) == 21
     for path, data in flips(everything, count, seed=2):
         assert spoilt(path, data) == set(whole) - behind(path, cache_dir), f"a flipped bit of {path}"
 

@@ -19,7 +19,8 @@ from tests.support.crash_session import UNITS, plain
 
 FRAMES = {f"frames {unit}" for unit, batch in UNITS.items() if batch.jpegs}
 LOGITS, LABELS = {"logits 000000"}, {"label set", "tensors"}
-OF_READER = {"identity", "records", "timelines"} | FRAMES | LOGITS | LABELS
+TEACHER, EMBEDDINGS = {"teacher"}, {"embeddings 000000", "embeddings 000002"}
+OF_READER = {"identity", "records", "timelines"} | FRAMES | LOGITS | LABELS | TEACHER | EMBEDDINGS
 
 
 def given_and_refused(root: Location) -> tuple[dict[str, object], set[str]]:
@@ -55,6 +56,12 @@ def behind(path: Path, root: Path) -> set[str]:
             return {"label set"} | LOGITS
         case ("labels", _, "logits" | "records", _):
             return LOGITS
+        case ("teachers", _, "teacher.json"):
+            return TEACHER | EMBEDDINGS
+        case ("teachers", _, "records", _):
+            return EMBEDDINGS
+        case ("teachers", _, "columns", _):
+            return {f"embeddings {path.stem}"}
         case ("frames", _):
             return {f"frames {path.stem}"}
         case ("plan" | "quarantine" as folder, _):
@@ -71,12 +78,16 @@ def _open(reader: CacheReader, kind: str, *arguments: str) -> Callable[[], objec
     if kind == "logits":
         reader.logits("main", *arguments)
         return lambda: plain(reader.all_logits("main", *arguments))
+    if kind == "embeddings":
+        columns = reader.teachers.all_embeddings("second", *arguments), reader.teachers.all_crop_crc32("second", *arguments)
+        return lambda: plain(columns)
     values = {
         "identity": lambda: plain(reader.identity),
         "records": lambda: {unit: plain(record.segments) for unit, record in reader.records.items()},
         "timelines": lambda: {uid: _timeline(reader.timeline(uid)) for uid in reader.video_uids},
         "label": lambda: plain(reader.label_set("main")),
         "tensors": lambda: reader.label_tensors("main"),
+        "teacher": lambda: plain(reader.teachers.read("second").identity),
     }
     value = values[kind]()
     return lambda: value
