@@ -10,7 +10,7 @@ import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.errors import DamagedError, OtherVersionError, TeacherError
-from embedonce.cache.identity_document import differences, teacher_document, teacher_from
+from embedonce.cache.identity_document import check_teacher_of_cache, differences, teacher_document, teacher_from
 from embedonce.cache.layout import Layout, teacher_files
 from embedonce.cache.limits import brief
 from embedonce.cache.schema import INTERPOLATIONS, VIEW_FIELDS, CacheIdentity, TeacherIdentity, check_uid
@@ -85,7 +85,7 @@ def refuse_lost_document(layout: Layout, name: str) -> None:
 
 
 def check_addable(wanted: AddedTeacher, cache: CacheIdentity, existing: list[AddedTeacher], root: object) -> None:
-    """TeacherError if a teacher cannot be added: its name is another one's, or it is in the cache already.
+    """TeacherError if a teacher cannot be added: its name is another one's, it is in the cache already, or too large.
 
     existing: the added teachers. root: shown as the cache's place.
     """
@@ -101,6 +101,10 @@ def check_addable(wanted: AddedTeacher, cache: CacheIdentity, existing: list[Add
                 f"{root} has the embeddings of this teacher ({wanted.identity.name}) already, under the name "
                 f"{other.name!r}; nothing was changed"
             )
+    try:
+        check_teacher_of_cache(wanted.identity, cache.num_views)
+    except (TypeError, ValueError) as error:
+        raise TeacherError(f"{root} cannot have the teacher {wanted.name!r}: {error}; nothing was changed") from error
 
 
 def _are_same(one: TeacherIdentity, other: TeacherIdentity) -> bool:

@@ -91,7 +91,7 @@ def _nothing_to_move(cache_dir: Path | str, report: Report) -> DetailedError:
     if all(problem.remedy == Remedy.MISSING for problem in report.problems):
         message = (
             "repair-cache changed nothing: restore the missing files from a backup, or run the command that made them "
-            "(extract-teacher or relabel)"
+            "(extract-teacher, add-teacher or relabel)"
         )
         return DetailedError(message, DamagedError.exit_code)
     if broken := [problem.teacher for problem in report.problems if problem.teacher and problem.remedy == Remedy.NONE]:

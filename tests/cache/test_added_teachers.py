@@ -137,6 +137,7 @@ def test_a_teacher_is_created_once_and_its_missing_units_are_known(cache):
         ("third", {}, "has the embeddings of this teacher .* under the name 'second'"),
         ("third", {"weights": "other", "resize_mode": "squash"}, "under the name 'second'"),
         ("third", {"name": "fake", "weights_sha256": "0" * 64, "embed_dim": 16}, "under the name 'first'"),
+        ("third", {"window": 1024, "input_size": 512}, "cannot have .* 2 views of windows of 1024 frames"),
     ],
 )
 def test_a_teacher_that_is_another_one_or_there_already_is_refused(cache, name, changes, message):
@@ -255,6 +256,8 @@ def test_a_lost_record_is_missing_because_the_manifest_lists_it(cache):
     (cache / "teachers" / NAME / "records" / f"{UNIT}.json").unlink()
     (problem,) = verify(cache).problems
     assert (problem.remedy, problem.teacher) == (Remedy.MISSING, NAME) and "the manifest lists it" in problem.message
+    told = call("repair-cache", "--cache-dir", cache, "--yes", code=4)
+    assert "run the command that made them (extract-teacher, add-teacher or relabel)" in told
 
 
 @pytest.mark.parametrize("has_manifest", [True, False])

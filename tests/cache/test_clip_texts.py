@@ -218,6 +218,22 @@ def test_removed_videos_lose_their_texts_and_vectors(cache):
     assert found(cache) == expected({"c": TEXTS["c"]}, width_of(cache))  # a text that another clip has stays
 
 
+def test_vectors_that_a_repair_has_left_go_with_the_next_removed_video(cache):
+    """Nothing says any more which of them are of texts of that video."""
+    (cache / "labels" / "plain" / "texts.json").write_bytes(b"")
+    repair(cache, None)
+    assert len(vector_files(cache)) == 2
+    remove(cache, videos_removal({"b"}, is_withdrawal=True))
+    assert not vector_files(cache) and problems(cache) == []
+
+
+def test_a_file_of_vectors_that_is_too_long_is_not_read(cache):
+    with vector_files(cache)[0].open("r+b") as file:
+        file.truncate(clip_texts.READ_BYTES + 1)
+    with pytest.raises(DamagedError, match="more than the 16842752 that are allowed"):
+        found(cache)
+
+
 def test_damaged_texts_are_found_before_a_removal_changes_anything(cache):
     vector_files(cache)[0].write_bytes(b"")
     before = everything_below(cache)

@@ -82,7 +82,7 @@ def always(fault, *methods: str):
 def test_damage_to_any_object_is_found_before_anything_of_it_is_given(cache, session, tmp_path):
     good, given, generator = session["files"], session["given"], np.random.default_rng(0)
     names = [name for name in good if name != "manifest.json"]
-    assert len(names) == 17
+    assert len(names) == 21
     for number, name in enumerate(names):
         data = bytearray(good[name])
         data[generator.integers(len(data))] ^= 1 << generator.integers(8)
@@ -330,7 +330,7 @@ def test_credentials_that_expire_in_the_middle_lose_nothing(through, bucket_plac
     bucket_place.client.delete_object(Bucket=bucket_place.bucket, Key=f"{bucket_place.prefix}{LOCK}/000000.json")
     faults.spoil = lambda request: None
     run_session(bucket_place.location, "hdf5")
-    assert len(contents(bucket_place.location, "hdf5")) == 11
+    assert len(contents(bucket_place.location, "hdf5")) == 14
 
 
 def test_a_bucket_without_conditional_puts_is_refused_before_any_work(through, bucket_place):

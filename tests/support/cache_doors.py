@@ -79,8 +79,9 @@ def _open(reader: CacheReader, kind: str, *arguments: str) -> Callable[[], objec
         reader.logits("main", *arguments)
         return lambda: plain(reader.all_logits("main", *arguments))
     if kind == "embeddings":
-        columns = reader.teachers.all_embeddings("second", *arguments), reader.teachers.all_crop_crc32("second", *arguments)
-        return lambda: plain(columns)
+        columns = (reader.teachers.all_embeddings, reader.teachers.all_crop_crc32)
+        read = [column("second", *arguments) for column in columns]
+        return lambda: plain(read)
     values = {
         "identity": lambda: plain(reader.identity),
         "records": lambda: {unit: plain(record.segments) for unit, record in reader.records.items()},
