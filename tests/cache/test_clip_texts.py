@@ -98,6 +98,8 @@ def test_clips_get_their_texts_and_equal_texts_one_vector(cache):
     assert texts.texts == ("cut the bread", "open the box") and len(vector_files(cache)) == 2
     assert found(cache) == expected(TEXTS, width_of(cache)) and problems(cache) == []
     assert "3 clips" not in summary(cache)[0] and any("2 texts of 3 clips" in line for line in summary(cache))
+    write(cache, dict.fromkeys(TEXTS, "cut the bread"))
+    assert any("1 texts of 3 clips" in line for line in summary(cache))
     clip = ClipLabel("other", "a", 0.0, 1.0, 0, "train")
     assert texts.numbers([clip]).tolist() == [-1] and texts.text_of(clip) == ""
 
