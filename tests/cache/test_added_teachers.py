@@ -290,6 +290,12 @@ def test_what_an_interrupted_removal_of_a_teacher_has_left_is_no_loss(cache):
     (cache / "teachers" / NAME / "teacher.json").unlink()
     (problem,) = verify(cache, replay).problems
     assert f"a removal of added teacher {NAME} was interrupted: finish it" in problem.message
+    assert f"added teacher {NAME} was removed" in call("remove", "--cache-dir", cache, "--teacher", NAME, "--yes")
+    begin_removal(Layout.at(cache), Removal(label_sets=("zero-shot",)))
+    (cache / "labels" / "zero-shot" / "label_set.json").unlink()
+    again = ("remove", "--cache-dir", cache, "--label-set", "zero-shot", "--yes")
+    assert "label set zero-shot was removed" in call(*again) and verify(cache, replay).problems == []
+    assert "has no label set 'zero-shot'" in call(*again, code=4)
 
 
 def test_files_that_nobody_refers_to_are_extra(cache, backend):
