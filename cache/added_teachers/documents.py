@@ -13,7 +13,14 @@ from embedonce.cache.errors import DamagedError, OtherVersionError, TeacherError
 from embedonce.cache.identity_document import check_teacher_of_cache, differences, teacher_document, teacher_from
 from embedonce.cache.layout import Layout, teacher_files
 from embedonce.cache.limits import brief
-from embedonce.cache.schema import INTERPOLATIONS, VIEW_FIELDS, CacheIdentity, TeacherIdentity, check_uid
+from embedonce.cache.schema import (
+    INTERPOLATIONS,
+    MAX_UID_LENGTH,
+    UID_PATTERN,
+    VIEW_FIELDS,
+    CacheIdentity,
+    TeacherIdentity,
+)
 
 FIRST = "first"  # the name of the teacher that made the cache
 # What two teachers may differ in although they give the same embeddings: names of weights and sizes of the whole model,
@@ -34,7 +41,12 @@ def check_name(name: str) -> str:
     """Return name. ValueError if no added teacher can have it."""
     if name == FIRST:
         raise ValueError(f"{FIRST!r} is the name of the teacher that made the cache; choose another one")
-    return check_uid(name)
+    if not UID_PATTERN.fullmatch(name):
+        raise ValueError(
+            f"a teacher's name has 1 to {MAX_UID_LENGTH} characters of A-Z a-z 0-9 _ - and begins with a letter or a "
+            "digit"
+        )
+    return name
 
 
 def seen_views(views: np.ndarray, teacher: TeacherIdentity) -> np.ndarray:
