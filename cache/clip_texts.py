@@ -15,6 +15,7 @@ from embedonce.cache.schema import check_sha256, check_uid
 from embedonce.cache.vectors import embeddings_problem
 
 FILE_BYTES = 16 << 20  # of the vectors in one file; no file has more
+READ_BYTES = FILE_BYTES + (1 << 16)  # with the header of the file
 MAX_PER_FILE = FILE_BYTES // 2  # vectors of a single value
 NO_TEXT = -1
 VECTORS = "vectors"  # the tensor in a file

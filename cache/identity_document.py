@@ -43,7 +43,7 @@ def identity_from(document: dict, name: str) -> CacheIdentity:
 def teacher_from(fields: dict, num_views: int) -> TeacherIdentity:
     """The identity of an added teacher in these fields. Errors of as_damaged_error. num_views: of the cache."""
     teacher = _teacher_of(fields)
-    _check_teacher(teacher, num_views)
+    check_teacher_of_cache(teacher, num_views)
     return teacher
 
 
@@ -79,12 +79,12 @@ def _check_identity(identity: CacheIdentity) -> None:
         raise ValueError(f"invalid sampling {brief(identity.sampling)} with snap_tolerance {identity.snap_tolerance}")
     if identity.fps is not None and identity.snap_tolerance is not None:
         check_range("snap_tolerance", identity.snap_tolerance, 0, max_snap_tolerance(identity.fps))
-    _check_teacher(identity.teacher, identity.num_views)
+    check_teacher_of_cache(identity.teacher, identity.num_views)
     if identity.teacher.window != 1:
         raise ValueError("the teacher that makes a cache embeds single frames, not windows")
 
 
-def _check_teacher(teacher: TeacherIdentity, num_views: int) -> None:
+def check_teacher_of_cache(teacher: TeacherIdentity, num_views: int) -> None:
     """ValueError or TypeError if a cache with so many random views cannot have this teacher."""
     check_teacher(teacher)
     if teacher.input_bytes * (1 + num_views) > MAX_CROP_BYTES:

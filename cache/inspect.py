@@ -68,10 +68,11 @@ def _prompts(labels: LabelSet) -> Iterator[str]:
 
 
 def _teacher(teacher: TeacherIdentity) -> str:
-    windows = f"windows of {teacher.window} frames every {teacher.window_stride}, " if teacher.window > 1 else ""
+    frames = f"windows of {teacher.window} frames, stride {teacher.window_stride}, " if teacher.window > 1 else ""
     return (
-        f"{teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), {windows}"
-        f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters"
+        f"{teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
+        f"{teacher.embed_dim}-d, {frames}input {teacher.input_size} px, "
+        f"{teacher.parameters_image / 1e6:.2f} M parameters"
     )
 
 
@@ -116,7 +117,7 @@ def _added_teachers(reader: CacheReader) -> list[str]:
 
 def _texts(reader: CacheReader, name: str) -> str:
     texts = reader.texts(name).read()
-    return "" if texts is None else f", {len(texts.texts)} texts of {len(texts.number_of)} clips"
+    return "" if texts is None else f", {len(set(texts.number_of.values()))} texts of {len(texts.number_of)} clips"
 
 
 def _unusable_videos(layout: Layout) -> list[str]:

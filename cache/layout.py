@@ -10,7 +10,7 @@ from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, NotACacheError
 from embedonce.cache.identity_document import identity_from
 from embedonce.cache.limits import brief
-from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.schema import UID_PATTERN, CacheIdentity
 from embedonce.cache.stores.base import Store
 from embedonce.cache.stores.registry import Location, open_store
 from embedonce.cache.stores.stored_path import StoredPath
@@ -162,8 +162,11 @@ class Layout:
         self.store.refuse_links(path.relative for path in (self.folders if folders is None else folders))
 
     def label_sets(self) -> tuple[str, ...]:
-        """Names of the published label sets, sorted. StorageError if that cannot be determined."""
-        return tuple(path.name for path in self.labels.list() if self.has_label_set(path.name))
+        """Names of the published label sets, sorted. StorageError if that cannot be determined.
+
+        Folders with other names, such as a copy with the suffix .bak, are no label sets.
+        """
+        return tuple(name for name in _names_in(self.labels) if self.has_label_set(name))
 
     def has_label_set(self, name: str) -> bool:
         """Whether a label set of this name was published. StorageError if that cannot be determined."""
@@ -173,8 +176,8 @@ class Layout:
         return self.labels / name / "label_set.json"
 
     def added_teachers(self) -> tuple[str, ...]:
-        """Names of the teachers that were added to the first one, sorted. StorageError as in label_sets()."""
-        return tuple(path.name for path in self.teachers.list() if self.teacher_document(path.name).exists())
+        """Names of the teachers that were added to the first one, sorted. Errors and other folders as label_sets()."""
+        return tuple(name for name in _names_in(self.teachers) if self.teacher_document(name).exists())
 
     def teacher_document(self, name: str) -> StoredPath:
         return self.teachers / name / "teacher.json"
@@ -216,6 +219,11 @@ class Layout:
 
     def plan_part(self, number: int) -> StoredPath:
         return self.plan / numbered_file(number)
+
+
+def _names_in(folder: StoredPath) -> list[str]:
+    """The names in a folder that a label set or an added teacher can have."""
+    return [path.name for path in folder.list() if UID_PATTERN.fullmatch(path.name)]
 
 
 def teacher_files(layout: Layout, name: str) -> list[StoredPath]:

@@ -69,7 +69,7 @@ class RemovalSummary:
         return bool(self.removal.videos or self.removal.label_sets or self.removal.teachers)
 
 
-Prepare = Callable[[Layout], RemovalSummary]
+Prepare = Callable[[Layout, Removal], RemovalSummary]  # the removal that was interrupted and is finished now, or empty
 
 
 def videos_removal(uids: Iterable[str], *, is_withdrawal: bool) -> Prepare:
@@ -78,13 +78,15 @@ def videos_removal(uids: Iterable[str], *, is_withdrawal: bool) -> Prepare:
     is_withdrawal: extraction leaves the videos out from now on; else it extracts them again.
     """
     wanted = tuple(dict.fromkeys(uids))
-    return lambda layout: _VideosInCache(layout).summary(wanted, is_withdrawal)
+    return lambda layout, finished: _VideosInCache(layout).summary(wanted, is_withdrawal)
 
 
 def label_set_removal(name: str) -> Prepare:
     """The removal of a label set, for planned() and remove()."""
 
-    def prepare(layout: Layout) -> RemovalSummary:
+    def prepare(layout: Layout, finished: Removal) -> RemovalSummary:
+        if name in finished.label_sets:
+            return RemovalSummary(finished, is_done=True)
         if name not in layout.label_sets():
             known = ", ".join(layout.label_sets()) or "none"
             raise LabelSetError(f"{layout.root} has no label set {name!r} (it has: {known})")
@@ -97,7 +99,9 @@ def label_set_removal(name: str) -> Prepare:
 def teacher_removal(name: str) -> Prepare:
     """The removal of an added teacher, for planned() and remove()."""
 
-    def prepare(layout: Layout) -> RemovalSummary:
+    def prepare(layout: Layout, finished: Removal) -> RemovalSummary:
+        if name in finished.teachers:
+            return RemovalSummary(finished, is_done=True)
         if name not in layout.added_teachers():
             known = ", ".join(layout.added_teachers()) or "none"
             raise TeacherError(f"{layout.root} has no added teacher {name!r} (it has: {known})")
@@ -114,7 +118,7 @@ def planned(where: Location, prepare: Prepare) -> RemovalSummary:
     interrupted = read_removal(layout)
     if interrupted is not None:
         return RemovalSummary(Removal(), interrupted=interrupted)
-    return prepare(layout)
+    return prepare(layout, Removal())
 
 
 def remove(
@@ -136,9 +140,9 @@ def remove(
         layout.refuse_links()
         layout.refuse_teacher_links()
         layout.recover()
-        finish_removal(layout, identity, lock)
-        summary = prepare(layout)
-        if not summary.is_needed or not confirm(summary):
+        finished = finish_removal(layout, identity, lock)
+        summary = prepare(layout, finished or Removal())
+        if summary.is_done or not summary.is_needed or not confirm(summary):
             return summary
         begin_removal(layout, summary.removal)
         finish_removal(layout, identity, lock, on_progress)
@@ -212,7 +216,7 @@ class _VideosInCache:
         reader, labels = self._reader, self._layout.labels
         for folder in labels.list():
             inner = [path for name in LABEL_SET_FOLDERS for path in (folder / name).list()]
-            if inner and folder.name not in reader.label_sets():
+            if inner and not self._layout.has_label_set(folder.name):
                 raise DamagedError(f"{folder} has lost its label_set.json: restore it, or delete the folder")
         for folder in (path for path in self._layout.teachers.list() if path.is_folder()):
             refuse_lost_document(self._layout, folder.name)

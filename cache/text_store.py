@@ -12,6 +12,7 @@ import numpy as np
 from embedonce.cache import documents, long_documents
 from embedonce.cache.clip_texts import (
     LONG_FIELDS,
+    READ_BYTES,
     ClipTexts,
     VectorFile,
     texts_document,
@@ -55,7 +56,7 @@ class TextStore:
         """(m, D) float16 of one file. DamagedError if it is missing or damaged."""
         self.layout.refuse_links((self.folder,))
         path = self._path_of(file.sha256)
-        data = path.get()
+        data = path.get(READ_BYTES)
         if sha256(data) != file.sha256:
             raise DamagedError(f"{path} is damaged: the file's SHA-256 is not its name")
         with documents.as_damaged_error(str(path)):
@@ -105,10 +106,11 @@ class TextStore:
         self._publish(texts)
 
     def remove_videos(self, uids: Collection[str], check_lock: Callable[[], None]) -> None:
-        """Write the texts again without those of these videos' clips. check_lock: called before texts.json changes."""
-        texts = self.read()
-        if texts is None:
-            return
+        """Write the texts again without those of these videos' clips, and delete unlisted vectors, which may be theirs.
+
+        check_lock: called before texts.json changes.
+        """
+        texts = self.read() or ClipTexts()
         left, rows = without_videos(texts, uids)
         if left != texts:
             files = list(self._cut(texts.files, rows))

@@ -196,14 +196,16 @@ def _compare_with_folders(
 ) -> None:
     """Add every file that should exist and does not, and list every file that nothing refers to.
 
-    removal: an interrupted one, of whose label sets anything may be missing.
+    removal: an interrupted one, of whose label sets and teachers anything may be missing.
     """
     broken = {problem.label_set for problem in report.problems if problem.remedy == Remedy.NONE}
     broken |= set(removal.label_sets)
     sound = [name for name in found.label_sets if name not in broken]
     is_plan_short = not set(reader.records) <= {unit.name for part in plan for unit in part.units}  # reported per unit
     for lost, message in missing_files(reader, layout, plan, sound, found.manifest):
-        if lost.label_set in broken - {None} or (is_plan_short and lost.path.parent == layout.plan):
+        if lost.label_set in broken - {None} or lost.teacher in removal.teachers:
+            continue
+        if is_plan_short and lost.path.parent == layout.plan:
             continue
         belongs = lost.unit, lost.label_set
         report.problems.append(Problem(lost.path, message, Remedy.MISSING, *belongs, teacher=lost.teacher))

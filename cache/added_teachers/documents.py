@@ -9,11 +9,18 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from embedonce.cache import documents
-from embedonce.cache.errors import DamagedError, TeacherError
-from embedonce.cache.identity_document import differences, teacher_document, teacher_from
+from embedonce.cache.errors import DamagedError, OtherVersionError, TeacherError
+from embedonce.cache.identity_document import check_teacher_of_cache, differences, teacher_document, teacher_from
 from embedonce.cache.layout import Layout, teacher_files
 from embedonce.cache.limits import brief
-from embedonce.cache.schema import INTERPOLATIONS, VIEW_FIELDS, CacheIdentity, TeacherIdentity, check_uid
+from embedonce.cache.schema import (
+    INTERPOLATIONS,
+    MAX_UID_LENGTH,
+    UID_PATTERN,
+    VIEW_FIELDS,
+    CacheIdentity,
+    TeacherIdentity,
+)
 
 FIRST = "first"  # the name of the teacher that made the cache
 # What two teachers may differ in although they give the same embeddings: names of weights and sizes of the whole model,
@@ -34,7 +41,12 @@ def check_name(name: str) -> str:
     """Return name. ValueError if no added teacher can have it."""
     if name == FIRST:
         raise ValueError(f"{FIRST!r} is the name of the teacher that made the cache; choose another one")
-    return check_uid(name)
+    if not UID_PATTERN.fullmatch(name):
+        raise ValueError(
+            f"a teacher's name has 1 to {MAX_UID_LENGTH} characters of A-Z a-z 0-9 _ - and begins with a letter or a "
+            "digit"
+        )
+    return name
 
 
 def seen_views(views: np.ndarray, teacher: TeacherIdentity) -> np.ndarray:
@@ -61,9 +73,15 @@ def read_added_teacher(layout: Layout, name: str, num_views: int) -> AddedTeache
     """The added teacher of this name. DamagedError if its document cannot be read, or is another one's."""
     path = layout.teacher_document(name)
     layout.refuse_links((layout.teachers, path.parent, *layout.teacher_paths(name)))
-    teacher = added_teacher_from(documents.read(path), str(path), num_views)
-    if teacher.name != name:
-        raise DamagedError(f"{path} is the document of teacher {brief(teacher.name)}: it was renamed or copied")
+    try:
+        teacher = added_teacher_from(documents.read(path), str(path), num_views)
+        if teacher.name != name:
+            raise DamagedError(f"{path} is the document of teacher {brief(teacher.name)}: it was renamed or copied")
+    except OtherVersionError:
+        raise
+    except DamagedError as error:
+        advice = f"restore it from a copy, or remove this teacher with: remove --teacher {name}"
+        raise DamagedError(f"{error}; {advice}", has_advice=True) from error
     return teacher
 
 
@@ -79,7 +97,7 @@ def refuse_lost_document(layout: Layout, name: str) -> None:
 
 
 def check_addable(wanted: AddedTeacher, cache: CacheIdentity, existing: list[AddedTeacher], root: object) -> None:
-    """TeacherError if a teacher cannot be added: its name is another one's, or it is in the cache already.
+    """TeacherError if a teacher cannot be added: its name is another one's, it is in the cache already, or too large.
 
     existing: the added teachers. root: shown as the cache's place.
     """
@@ -95,6 +113,10 @@ def check_addable(wanted: AddedTeacher, cache: CacheIdentity, existing: list[Add
                 f"{root} has the embeddings of this teacher ({wanted.identity.name}) already, under the name "
                 f"{other.name!r}; nothing was changed"
             )
+    try:
+        check_teacher_of_cache(wanted.identity, cache.num_views)
+    except (TypeError, ValueError) as error:
+        raise TeacherError(f"{root} cannot have the teacher {wanted.name!r}: {error}; nothing was changed") from error
 
 
 def _are_same(one: TeacherIdentity, other: TeacherIdentity) -> bool:

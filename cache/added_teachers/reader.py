@@ -110,7 +110,8 @@ class AddedTeacherReader:
         """The record of a unit, which is of the stored frames."""
         records = self.records(name)
         if unit not in records or unit not in self._frames:
-            raise DamagedError(f"teacher {name!r} has no embeddings of unit {unit}; run add-teacher again")
+            message = f"teacher {name!r} has no embeddings of unit {unit}; run add-teacher again"
+            raise DamagedError(message, has_advice=True)
         record, frames = records[unit], self._frames[unit]
         if (record.frames_sha256, record.num_rows) != (frames.sha256, frames.num_rows):
             raise DamagedError(f"unit {unit} of teacher {name!r} was computed from other frames than are stored now")

@@ -32,8 +32,7 @@ def verify_teacher(
     try:
         reader.teachers.read(name)
     except (DamagedError, TeacherError) as error:
-        message = f"{error}; restore it from a copy, or remove this teacher with: remove --teacher {name}"
-        report.problems.append(Problem(layout.teacher_document(name), message, Remedy.NONE, teacher=name))
+        report.problems.append(Problem(layout.teacher_document(name), str(error), Remedy.NONE, teacher=name))
         return
     folder = layout.teacher_paths(name).records
     records = report.read_records(listed, Remedy.REDO_COLUMN, teacher=name)

@@ -33,6 +33,7 @@ _OPTIONAL = {
     "selection": {...: OrNull(float)},
     "selected_by": Text(MAX_NAME),
     "class_weights": [float],
+    "main_teacher": Text(MAX_UID_LENGTH),
     "added_teachers": [
         {
             "label": Text(MAX_UID_LENGTH),
@@ -72,8 +73,9 @@ class Checkpoint:
 
     student: its architecture. classes: names, in the order of its logits. trained_on: SHA-256 of the video files whose
     clips it was trained on or selected by. epoch, from 1, and selection, the values logged for it: of the best epoch.
-    selected_by: the score that it is the best by. class_weights: of the task term; None: all 1. added_teachers: further
-    ones, whose embeddings it has projections for; None if there are none. model: its weights.
+    selected_by: the score that it is the best by. class_weights: of the task term; None: all 1. main_teacher: the name
+    that `teacher` had in the cache if it was an added one, else None. added_teachers: further ones, whose embeddings it
+    has projections for; None if there are none. model: its weights.
     """
 
     student: StudentConfig
@@ -87,6 +89,7 @@ class Checkpoint:
     selection: dict[str, float | None] = field(default_factory=dict)
     selected_by: str | None = None
     class_weights: list[float] | None = None
+    main_teacher: str | None = None
     added_teachers: list[AddedCheckpointTeacher] | None = None
 
     def as_dict(self) -> dict:
@@ -108,6 +111,7 @@ def new_checkpoint(
     selection: dict[str, float | None] | None = None,
     selected_by: str | None = None,
     class_weights: Iterable[float] | None = None,
+    main_teacher: str | None = None,
     added_teachers: Iterable[AddedCheckpointTeacher] = (),
 ) -> Checkpoint:
     """A checkpoint of this student, whose classes are those of the label set. See Checkpoint for the fields."""
@@ -122,6 +126,7 @@ def new_checkpoint(
         selection=selection or {},
         selected_by=selected_by,
         class_weights=None if class_weights is None else list(class_weights),
+        main_teacher=main_teacher,
         added_teachers=list(added_teachers) or None,
         model=student.state_dict(),
     )

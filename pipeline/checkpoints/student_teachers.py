@@ -1,4 +1,7 @@
-"""Which teachers of a cache a student was trained from: they are recognized by their weights, not by their names."""
+"""Which teachers of a cache a student was trained from: they are recognized by their weights.
+
+Names decide between several teachers of the same weights, such as one of frames and one of windows.
+"""
 
 from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.reader import CacheReader
@@ -9,14 +12,14 @@ from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeac
 def main_teacher(meta: Checkpoint, reader: CacheReader) -> tuple[str, TeacherIdentity]:
     """(name in the cache, identity) of the teacher in whose space a student classifies clips.
 
-    The first teacher of the cache unless an added one is the student's.
+    Of those that have the student's weights and embed single frames, the one that had its name when the student was
+    trained, or else the first of the cache, or else any; the first of the cache if there are none.
     """
-    first = reader.identity.teacher
-    if _is(meta.teacher, first):
-        return FIRST, first
-    added = {name: reader.teachers.read(name).identity for name in reader.teachers.names()}
-    found = [(name, identity) for name, identity in added.items() if _is(meta.teacher, identity)]
-    return found[0] if found else (FIRST, first)  # for check_fit() to refuse
+    known = {FIRST: reader.identity.teacher}
+    known |= {name: reader.teachers.read(name).identity for name in reader.teachers.names()}
+    found = [name for name, identity in known.items() if _is(meta.teacher, identity) and identity.window == 1]
+    name = next((name for name in found if name == meta.main_teacher), next(iter(found), FIRST))
+    return name, known[name]  # which check_fit() refuses if it is another one
 
 
 def embedded_teachers(meta: Checkpoint, reader: CacheReader) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes import interrupts
 
 INTERRUPTED = "interrupted: what was committed is safe; run the same command again to continue"
-REPAIR_HINT = "; repair-cache moves damaged files away, and the next run of extract-teacher makes them again"
+REPAIR_HINT = "; repair-cache moves damaged files away, and says what makes them again"
 MACHINE_ERROR = 5  # exit code: the machine, not the data or the options
 REMEDIES = {
     errno.EMFILE: "; raise the limit (ulimit -n), or lower the number of workers",

@@ -45,7 +45,7 @@ REBUILD_PLAN = Option(
 
 @command("repair-cache", shared.CACHE_DIR.named("cache_dir", Path), PURGE, REBUILD_PLAN, YES)
 def repair_cache(cache_dir: Path | str, yes: bool, purge: bool, rebuild_plan: bool) -> None:
-    """Move damaged parts to removed/ inside the cache, so that extract-teacher makes them again.
+    """Move damaged parts to removed/ inside the cache, and say what makes them again.
 
     Only files that were read and found damaged are moved. Exit code 5, with nothing changed, if a file cannot be read
     at all: check permissions, the disk or the network file system, and run the command again. With --rebuild-plan,
@@ -91,7 +91,7 @@ def _nothing_to_move(cache_dir: Path | str, report: Report) -> DetailedError:
     if all(problem.remedy == Remedy.MISSING for problem in report.problems):
         message = (
             "repair-cache changed nothing: restore the missing files from a backup, or run the command that made them "
-            "(extract-teacher or relabel)"
+            "(extract-teacher, add-teacher or relabel)"
         )
         return DetailedError(message, DamagedError.exit_code)
     if broken := [problem.teacher for problem in report.problems if problem.teacher and problem.remedy == Remedy.NONE]:

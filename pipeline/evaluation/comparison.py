@@ -59,10 +59,10 @@ def check_comparable(entries: list[Entry]) -> None:
 
 def compare(entries: list[Entry]) -> ComparisonTable:
     """The contents of comparison.json: a row for the teacher and for each student, and remarks on the table."""
-    first = entries[0].results
+    first, note = entries[0].results, _shared_note(entries)
     return ComparisonTable(
         schema_version=SCHEMA_VERSION,
-        note=first.note,
+        note=note,
         split=first.split,
         num_clips=first.num_clips,
         num_videos=first.num_videos,
@@ -73,7 +73,7 @@ def compare(entries: list[Entry]) -> ComparisonTable:
         majority=first.majority,
         baseline=entries[0].name,
         rows=[_teacher_row(entries), *(_student_row(entry, entries[0]) for entry in entries)],
-        remarks=_remarks(entries),
+        remarks=[*_remarks(entries), *_own_notes(entries, note)],
     )
 
 
@@ -179,6 +179,18 @@ def _remarks(entries: list[Entry]) -> list[str]:
             "that of the first evaluation"
         )
     return remarks
+
+
+def _shared_note(entries: list[Entry]) -> str | None:
+    """The note if all evaluations have the same one."""
+    notes = {entry.results.note for entry in entries}
+    return notes.pop() if len(notes) == 1 else None
+
+
+def _own_notes(entries: list[Entry], shared: str | None) -> list[str]:
+    """The note of each evaluation that has one, if they are not all the same."""
+    noted = [] if shared is not None else [entry for entry in entries if entry.results.note is not None]
+    return [f"{entry.name}: {entry.results.note}" for entry in noted]
 
 
 def _shortened(classes: list[str]) -> str:

@@ -33,7 +33,7 @@ def checked_probe(teacher: Teacher, name: str) -> Teacher:
     given = crops.copy()
     first, second = (_finite(teacher.embed(crops), teacher, name) for _ in range(2))
     if not np.array_equal(crops, given):
-        raise ModelError(f"the teacher {name} changes the images that it is given: let embed() change a copy of them")
+        raise ModelError(f"the teacher {name} changes the images that it is given: let it change a copy of them")
     worst = _worst(first, second)
     if worst < MIN_COSINE:
         raise ModelError(

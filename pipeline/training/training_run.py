@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.models.losses.term import LossSettings
@@ -175,6 +176,7 @@ class TrainingRun:
             selection=entry,
             selected_by=self.rule.score,
             class_weights=self.settings.class_weights,
+            main_teacher=None if self.teachers.main == FIRST else self.teachers.main,
             added_teachers=self._added_teachers(),
         )
 

@@ -20,6 +20,7 @@ from embedonce.cache.inspect import summary
 from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
 from embedonce.cache.removal import planned, remove, teacher_removal, videos_removal
+from embedonce.cache.removal_document import Removal, begin_removal
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.store import open_reader, open_writer, read_identity
 from embedonce.cache.verify import Remedy, verify
@@ -136,6 +137,7 @@ def test_a_teacher_is_created_once_and_its_missing_units_are_known(cache):
         ("third", {}, "has the embeddings of this teacher .* under the name 'second'"),
         ("third", {"weights": "other", "resize_mode": "squash"}, "under the name 'second'"),
         ("third", {"name": "fake", "weights_sha256": "0" * 64, "embed_dim": 16}, "under the name 'first'"),
+        ("third", {"window": 1024, "input_size": 512}, "cannot have .* 2 views of windows of 1024 frames"),
     ],
 )
 def test_a_teacher_that_is_another_one_or_there_already_is_refused(cache, name, changes, message):
@@ -254,6 +256,8 @@ def test_a_lost_record_is_missing_because_the_manifest_lists_it(cache):
     (cache / "teachers" / NAME / "records" / f"{UNIT}.json").unlink()
     (problem,) = verify(cache).problems
     assert (problem.remedy, problem.teacher) == (Remedy.MISSING, NAME) and "the manifest lists it" in problem.message
+    told = call("repair-cache", "--cache-dir", cache, "--yes", code=4)
+    assert "run the command that made them (extract-teacher, add-teacher or relabel)" in told
 
 
 @pytest.mark.parametrize("has_manifest", [True, False])
@@ -280,11 +284,40 @@ def test_a_damaged_document_stops_neither_the_repair_of_others_nor_the_removal_o
     assert verify(cache).problems == [] and not (cache / "teachers" / NAME).exists()
 
 
+@second_backend_slow
+def test_what_an_interrupted_removal_of_a_teacher_has_left_is_no_loss(cache):
+    begin_removal(Layout.at(cache), Removal(teachers=(NAME,)))
+    (cache / "teachers" / NAME / "teacher.json").unlink()
+    (problem,) = verify(cache, replay).problems
+    assert f"a removal of added teacher {NAME} was interrupted: finish it" in problem.message
+    assert f"added teacher {NAME} was removed" in call("remove", "--cache-dir", cache, "--teacher", NAME, "--yes")
+    begin_removal(Layout.at(cache), Removal(label_sets=("zero-shot",)))
+    (cache / "labels" / "zero-shot" / "label_set.json").unlink()
+    again = ("remove", "--cache-dir", cache, "--label-set", "zero-shot", "--yes")
+    assert "label set zero-shot was removed" in call(*again) and verify(cache, replay).problems == []
+    assert "has no label set 'zero-shot'" in call(*again, code=4)
+
+
 def test_files_that_nobody_refers_to_are_extra(cache, backend):
     folder = cache / "teachers" / NAME
     for path in (folder / "notes.txt", folder / "columns" / f"000099.{SUFFIX[backend]}", cache / "teachers" / "x.txt"):
         path.write_text("mine")
     assert {Path(str(path)).name for path in verify(cache).extra} == {"notes.txt", f"000099.{SUFFIX[backend]}", "x.txt"}
+
+
+@second_backend_slow
+def test_a_copy_of_a_folder_under_another_name_is_extra_and_stops_nothing(cache):
+    for folder in (cache / "teachers" / NAME, cache / "labels" / "zero-shot"):
+        shutil.copytree(folder, f"{folder}.bak")
+    copies = {f"{NAME}.bak", "zero-shot.bak"}
+    report = verify(cache, replay)
+    assert report.problems == [] and {path.name for path in report.extra} == copies
+    with closing(open_writer(cache, read_identity(cache))) as writer:
+        writer.write_manifest()
+    remove(cache, videos_removal(["a"], is_withdrawal=True))
+    assert verify(cache, replay).problems == [] and {path.name for path in verify(cache).extra} == copies
+    for option, name in (("--teacher", f"{NAME}.bak"), ("--label-set", "zero-shot.bak")):
+        assert f"{name!r} (it has:" in call("remove", "--cache-dir", cache, option, name, "--yes", code=4)
 
 
 @pytest.mark.parametrize(
@@ -400,5 +433,9 @@ def test_the_commands_name_the_teacher(cache, backend):
 
 def test_repair_says_what_to_do_about_a_damaged_document(cache):
     flip(cache / "teachers" / NAME / "teacher.json")
+    advice = f"or remove this teacher with: remove --teacher {NAME}"
+    for command in ("inspect-cache", "verify-cache"):
+        told = call(command, "--cache-dir", cache, code=4)
+        assert advice in told and "repair-cache moves damaged files away" not in told
     output = call("repair-cache", "--cache-dir", cache, "--yes", code=4)
     assert f"restore teacher.json from a backup, or remove the teacher: remove --teacher {NAME}" in output

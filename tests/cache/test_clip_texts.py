@@ -98,6 +98,8 @@ def test_clips_get_their_texts_and_equal_texts_one_vector(cache):
     assert texts.texts == ("cut the bread", "open the box") and len(vector_files(cache)) == 2
     assert found(cache) == expected(TEXTS, width_of(cache)) and problems(cache) == []
     assert "3 clips" not in summary(cache)[0] and any("2 texts of 3 clips" in line for line in summary(cache))
+    write(cache, dict.fromkeys(TEXTS, "cut the bread"))
+    assert any("1 texts of 3 clips" in line for line in summary(cache))
     clip = ClipLabel("other", "a", 0.0, 1.0, 0, "train")
     assert texts.numbers([clip]).tolist() == [-1] and texts.text_of(clip) == ""
 
@@ -216,6 +218,22 @@ def test_removed_videos_lose_their_texts_and_vectors(cache):
     assert b"open the box" not in everything_below(cache) and len(vector_files(cache)) == len(secret) - 1
     remove(cache, videos_removal({"a"}, is_withdrawal=False))
     assert found(cache) == expected({"c": TEXTS["c"]}, width_of(cache))  # a text that another clip has stays
+
+
+def test_vectors_that_a_repair_has_left_go_with_the_next_removed_video(cache):
+    """Nothing says any more which of them are of texts of that video."""
+    (cache / "labels" / "plain" / "texts.json").write_bytes(b"")
+    repair(cache, None)
+    assert len(vector_files(cache)) == 2
+    remove(cache, videos_removal({"b"}, is_withdrawal=True))
+    assert not vector_files(cache) and problems(cache) == []
+
+
+def test_a_file_of_vectors_that_is_too_long_is_not_read(cache):
+    with vector_files(cache)[0].open("r+b") as file:
+        file.truncate(clip_texts.READ_BYTES + 1)
+    with pytest.raises(DamagedError, match="more than the 16842752 that are allowed"):
+        found(cache)
 
 
 def test_damaged_texts_are_found_before_a_removal_changes_anything(cache):

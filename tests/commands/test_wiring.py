@@ -15,6 +15,7 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.plan import PlannedSegment, Unit
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
+from embedonce.cache.verify_report import Report
 from embedonce.models import fit_head
 from embedonce.pipeline.commands import evaluate as evaluate_command
 from embedonce.pipeline.commands import verify_cache
@@ -116,11 +117,7 @@ def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
 
 
 def test_recomputed_rows_are_reported_by_the_lowest_and_the_mean_cosine(tiny, monkeypatch):
-    monkeypatch.setattr(
-        verify_cache,
-        "_verified",
-        lambda *calls: SimpleNamespace(problems=[], num_pending=2, num_units=7, unfinished={}, uncovered={}, extra=[]),
-    )
+    monkeypatch.setattr(verify_cache, "_verified", lambda *calls: Report(num_pending=2, num_units=7))
     monkeypatch.setattr(extract_teacher, "recomputed", lambda *calls, **teacher: np.array([[0.992, 1.0], [1.0, 1.0]]))
     output = call("verify-cache", "--cache-dir", tiny, "--recompute", 2)
     assert "embedded 2 rows again: cosine 0.99200 at least, 0.99800 on average" in output

@@ -150,6 +150,16 @@ def test_remarks_on_latency_and_on_the_teacher(tmp_path):
     assert "50.0 %" in teacher and "the row shows that of the first evaluation" in teacher
 
 
+def test_a_note_on_one_student_is_not_taken_for_one_on_all(tmp_path):
+    for name, note in (("a", None), ("b", "in another space"), ("c", "in another space")):
+        evaluation(tmp_path / name, note=note)
+    table = compared(tmp_path / "a", tmp_path / "b")
+    assert table.note is None and table.remarks[1:] == ["b: in another space"]
+    assert compared(tmp_path / "b", tmp_path / "a").note is None
+    same = compared(tmp_path / "b", tmp_path / "c")
+    assert same.note == "in another space" and len(same.remarks) == 1
+
+
 def test_display_names_are_the_path_parts_that_differ(tmp_path):
     runs = [tmp_path / run / "tiny" / "best_student.pt" for run in ("k0", "k 8")]
     paths = (*runs, tmp_path / "xs", tmp_path / "other" / "last.pt", tmp_path / "k0" / RESULTS_NAME)

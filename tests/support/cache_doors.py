@@ -19,8 +19,8 @@ from tests.support.crash_session import UNITS, plain
 
 FRAMES = {f"frames {unit}" for unit, batch in UNITS.items() if batch.jpegs}
 LOGITS, LABELS = {"logits 000000"}, {"label set", "tensors"}
-EMBEDDINGS = {"embeddings 000000", "embeddings 000002"}  # by the added teacher
-OF_READER = {"identity", "records", "timelines", "teacher"} | FRAMES | LOGITS | LABELS | EMBEDDINGS
+TEACHER, EMBEDDINGS = {"teacher"}, {"embeddings 000000", "embeddings 000002"}
+OF_READER = {"identity", "records", "timelines"} | FRAMES | LOGITS | LABELS | TEACHER | EMBEDDINGS
 
 
 def given_and_refused(root: Location) -> tuple[dict[str, object], set[str]]:
@@ -57,7 +57,7 @@ def behind(path: Path, root: Path) -> set[str]:
         case ("labels", _, "logits" | "records", _):
             return LOGITS
         case ("teachers", _, "teacher.json"):
-            return {"teacher"} | EMBEDDINGS
+            return TEACHER | EMBEDDINGS
         case ("teachers", _, "records", _):
             return EMBEDDINGS
         case ("teachers", _, "columns", _):
@@ -79,8 +79,9 @@ def _open(reader: CacheReader, kind: str, *arguments: str) -> Callable[[], objec
         reader.logits("main", *arguments)
         return lambda: plain(reader.all_logits("main", *arguments))
     if kind == "embeddings":
-        columns = [of("second", *arguments) for of in (reader.teachers.all_embeddings, reader.teachers.all_crop_crc32)]
-        return lambda: plain(columns)
+        columns = (reader.teachers.all_embeddings, reader.teachers.all_crop_crc32)
+        read = [column("second", *arguments) for column in columns]
+        return lambda: plain(read)
     values = {
         "identity": lambda: plain(reader.identity),
         "records": lambda: {unit: plain(record.segments) for unit, record in reader.records.items()},

@@ -316,6 +316,19 @@ def test_evaluation_works_with_a_cache_that_lacks_the_other_teacher(original, bo
     assert found.comparison == usual.comparison
 
 
+def test_of_several_teachers_with_the_same_weights_the_students_own_is_meant(cache, tmp_path):
+    """A model of windows, before it by name, and one that sees images in another way."""
+    add_columns(cache, "a-video", dataclasses.replace(SECOND, window=3))
+    add_columns(cache, "bilinear", dataclasses.replace(SECOND, interpolation="bilinear"))
+    found, reader = train(cache, tmp_path / "o", teachers="second", epochs=1), open_reader(cache)
+    assert found.main_teacher == "second" and main_teacher(found, reader) == ("second", SECOND)
+    shutil.move(cache / "teachers" / "second", tmp_path / "second")
+    reader = open_reader(cache)
+    assert main_teacher(found, reader)[0] == "bilinear"  # for want of the name; never one of windows
+    first = train(cache, tmp_path / "f", epochs=1)
+    assert first.main_teacher is None and main_teacher(first, reader)[0] == "first"
+
+
 def test_a_student_of_an_added_teacher_alone_is_compared_with_that_one(original, tmp_path, caplog):
     found = train(original, tmp_path / "o", teachers="second")
     assert found.student.embed_dim == OTHER_DIM and found.teacher.weights_sha256 == "2" * 64

@@ -350,7 +350,7 @@ def test_frames_that_are_too_small_and_other_crops_are_noted(plain, monkeypatch,
     ("words", "code", "message"),
     [
         (("--name", FIRST), 2, "'first' is the name of the teacher that made the cache"),
-        (("--name", "a/b"), 2, "--name 'a/b': uid 'a/b' must be"),
+        (("--name", "a/b"), 2, "--name 'a/b': a teacher's name has 1 to 119 characters"),
         ((), 2, "Missing option '--name'"),
         (("--name", "x", "--cache-dir", "{nothing}"), 4, "does not exist"),
         (("--name", "x", "--teacher-onnx", "a.onnx", "--teacher-model", "RN50"), 2, "both choose the teacher"),
