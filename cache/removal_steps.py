@@ -7,6 +7,8 @@ name; the record of the new unit names the old one, which readers skip from then
 import logging
 from collections.abc import Callable
 
+import numpy as np
+
 from embedonce.cache import documents, long_documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.catalog import Catalog
@@ -18,7 +20,7 @@ from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import file_name, forget_attempts
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.records import read_record
+from embedonce.cache.records import Record, read_record
 from embedonce.cache.remaining import (
     batch_without,
     part_with_both,
@@ -82,7 +84,6 @@ class _Steps:
         for old, new in self.removal.units:
             if new:
                 self._write_again(old, new, plan)
-                self._write_teachers_again(old, new)
             self._delete_unit(old)
             on_progress()
         self._change_plan(lambda part: part_without_units(part, self.removal.old_units, self.videos))
@@ -167,7 +168,7 @@ class _Steps:
         self.reader.catalog.refresh()
 
     def _write_again(self, old: str, new: str, plan: PlanIndex) -> None:
-        """Commit the other rows of a unit, and their logits, as a new unit, unless that was done before."""
+        """Commit the other rows of a unit as a new unit, after what depends on them, unless that was done before."""
         record = self.reader.catalog.frames.values().get(old)
         if record is None or self.shards.record_path(None, new).exists():
             return
@@ -179,25 +180,27 @@ class _Steps:
                 logits, facts = reader.all_logits(name, old)[rows], reader.label_records(name)[old].provenance
                 self.shards.commit_logits(name, new, batch.keys, logits, facts)
         provenance = provenance_without(record.provenance, self.videos)
-        self.shards.commit_frames(new, batch, provenance, planned_in(plan, new), replaces=old)
+
+        def write_teachers(frames: Record) -> None:
+            self._write_teachers_again(reader, old, frames, rows)
+
+        planned = planned_in(plan, new)
+        self.shards.commit_frames(new, batch, provenance, planned, replaces=old, before_record=write_teachers)
         reader.close()
 
-    def _write_teachers_again(self, old: str, new: str) -> None:
-        """Commit the embeddings of added teachers of the new unit's rows, unless that was done before."""
-        records = {unit: path for unit in (old, new) if (path := self.shards.record_path(None, unit)).exists()}
-        if old not in records or new not in records:  # it was deleted already, or was never committed
-            return
-        frames = {unit: read_record(path) for unit, path in records.items()}
-        reader = CacheReader(self.layout.store, self.identity, frames, self.reader.catalog)
-        rows = rows_without(frames[old].segments, self.videos)
+    def _write_teachers_again(self, reader: CacheReader, old: str, frames: Record, rows: np.ndarray) -> None:
+        """Commit the embeddings of these rows of a unit by added teachers, for the record of the new unit's frames."""
         for name in reader.teachers.names():
-            embedded = reader.teachers.records(name)
-            if old in embedded and not self.shards.record_path(TeacherColumn(name), new).exists():
-                embeddings, crop_crc32 = (
-                    of(name, old)[rows] for of in (reader.teachers.all_embeddings, reader.teachers.all_crop_crc32)
-                )
-                self.shards.commit_embeddings(name, frames[new], embeddings, crop_crc32, embedded[old].provenance)
-        reader.close()
+            embedded, column = reader.teachers.records(name), TeacherColumn(name)
+            path = self.shards.record_path(column, frames.unit)
+            if old not in embedded or (path.exists() and read_record(path).frames_sha256 == frames.sha256):
+                continue
+            self._delete(path)  # of frames that a run which was interrupted here has encoded otherwise
+            self._delete(StoredPath(self.layout.store, self.layout.shard_name(column, frames.unit, self.suffix)))
+            embeddings, crop_crc32 = (
+                of(name, old)[rows] for of in (reader.teachers.all_embeddings, reader.teachers.all_crop_crc32)
+            )
+            self.shards.commit_embeddings(name, frames, embeddings, crop_crc32, embedded[old].provenance)
 
     def _delete_unit(self, unit: str) -> None:
         """Delete a unit, the record of its frames first: from then on it does not exist."""

@@ -25,6 +25,10 @@ def immediately() -> None:
     """The record is published as soon as its shard is."""
 
 
+def _at_once(record: Record) -> None:
+    """As immediately()."""
+
+
 def _adopt_nothing(name: str) -> Record:
     raise DamagedError(f"{name} has no record, and only one writer adds a teacher")
 
@@ -48,12 +52,12 @@ class ShardWriter:
         planned: PlannedUnit | None,
         *,
         replaces: str = "",
-        before_record: Callable[[], object] = immediately,
+        before_record: Callable[[Record], object] = _at_once,
     ) -> Record:
         """Publish the frame shard of a unit, then its record. AlreadyCommittedError if it has one.
 
         planned: the unit as it was planned, if it was. replaces: the unit whose rows these are; readers skip it then.
-        before_record: called when the shard is published; if it raises an error, the record is not.
+        before_record: called with the record when the shard is published; if it raises an error, the record is not.
         """
         encoded = self._format.encode_frames(batch) if batch.jpegs else NO_SHARD
         record = record_of(unit, encoded, sha256(encoded.data), batch.segments, len(batch.jpegs), provenance)
@@ -74,7 +78,7 @@ class ShardWriter:
             frames = read_record(self.record_path(None, unit))
             return adopted_logits(self._layout, self._identity, label_set, name, record, frames, logits)
 
-        return self._commit(label_set, record, encoded, None, immediately, adopt)
+        return self._commit(label_set, record, encoded, None, _at_once, adopt)
 
     def commit_embeddings(
         self, teacher: str, frames: Record, embeddings: np.ndarray, crop_crc32: np.ndarray, provenance: dict
@@ -87,7 +91,7 @@ class ShardWriter:
         encoded = self._format.encode_embeddings(keys, embeddings, crop_crc32) if keys else NO_SHARD
         record = record_of(frames.unit, encoded, sha256(encoded.data), (), len(keys), provenance)
         record = replace(record, frames_sha256=frames.sha256)
-        return self._commit(TeacherColumn(teacher), record, encoded, None, immediately, _adopt_nothing)
+        return self._commit(TeacherColumn(teacher), record, encoded, None, _at_once, _adopt_nothing)
 
     def _commit(
         self,
@@ -95,7 +99,7 @@ class ShardWriter:
         record: Record,
         encoded: Encoded,
         planned: PlannedUnit | None,
-        before_record: Callable[[], object],
+        before_record: Callable[[Record], object],
         adopt: Callable[[str], Record],
     ) -> Record:
         """adopt: the record of another writer's shard of this name, if it holds the same rows."""
@@ -105,7 +109,7 @@ class ShardWriter:
         if not self._publish_shard(name, encoded.data, path):
             record = self._adopted(name, path, adopt)
             document = documents.serialize_verified(record_document(record, planned), check_record, str(path))
-        before_record()
+        before_record(record)
         self._lock.check()
         path.put_if_absent(document)
         return record

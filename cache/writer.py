@@ -147,7 +147,7 @@ class CacheWriter:
         """
         planned = self._plan.planned(unit)
         self._sync_others(self._layout.plan, self._layout.quarantine)
-        record = self._shards.commit_frames(unit, batch, provenance, planned, before_record=before_record)
+        record = self._shards.commit_frames(unit, batch, provenance, planned, before_record=lambda _: before_record())
         self._catalog.frames.add(self._shards.record_path(None, unit), record)
 
     def commit_logits(self, label_set: str, unit: str, keys: list[str], logits: np.ndarray, provenance: dict) -> None:
