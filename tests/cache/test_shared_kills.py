@@ -126,7 +126,7 @@ def test_processes_that_are_killed_at_any_time_beside_others_leave_what_the_next
     for number, moment in enumerate(moments.tolist()):
         root = tmp_path / str(number)
         processes = [context.Process(target=write, args=(root, "hdf5", VIDEOS, machine)) for machine in (1, 2, 3)]
-        for process in processes:
+        for process in reversed(processes):  # the one that is killed is the last: starting the others may take long
             process.start()
         time.sleep(moment)
         processes[0].kill()
