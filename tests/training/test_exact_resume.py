@@ -203,6 +203,7 @@ def test_resuming_on_another_device_warns(tiny, tmp_path, caplog, monkeypatch):
 
 
 SCRIPT = """
+from embedonce.pipeline.processes import exiting  # before all others, as in cli.py
 import json, sys
 from pathlib import Path
 import torch
@@ -220,6 +221,7 @@ for name, changes, stop in runs:
     record_first_gradient(training, out / name / "gradient")
     train_stopped(training, TrainConfig(cache, out / name, **(base | changes)), stop)
 shutdown(world)
+exiting.end_at_once_with(0)  # as commands end: a thread of torch may abort an interpreter that is taken apart
 """
 ODD = {"batch_size": 5, "checkpoint_steps": 1, "ema": 0.9, "epochs": 2}
 SETTINGS = {"odd": ODD, "accumulated": ODD | {"accumulate_steps": 2, "checkpoint_steps": 3, "batch_size": 3}}
