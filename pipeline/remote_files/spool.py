@@ -28,7 +28,7 @@ _written: Counter[Path] = Counter()  # folder -> bytes that this process wrote s
 class Spool:
     """A folder of temporary copies.
 
-    max_bytes: limit for all of them together, exceeded by at most CHECK_BYTES and one request per process.
+    max_bytes: limit for all of them together, exceeded by at most CHECK_BYTES per process and one request per thread.
     """
 
     folder: Path
