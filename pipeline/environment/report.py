@@ -49,10 +49,8 @@ def _decodes() -> str:
     from embedonce.pipeline.video.codecs import decodable
 
     found = decodable()
-    absent = [name for name, is_there in found.items() if not is_there]
-    return ", ".join(name for name, is_there in found.items() if is_there) + (
-        f"; not {', '.join(absent)}" * bool(absent)
-    )
+    present, absent = ([name for name, is_there in found.items() if is_there is wanted] for wanted in (True, False))
+    return ", ".join(present) + (f"; not {', '.join(absent)}" if absent else "")
 
 
 def _told(fact: Callable[[], str | list[str]]) -> list[str]:

@@ -49,12 +49,9 @@ def _source(request: OpenRequest, folder: Path, kind: AssemblyKind) -> Source:
     problems.check()
     source = source_of_rows(
         AssemblyRows(folder, tables, VideoFiles(request.folder), kind, names, problems),
-        request.folder,
+        request,
         problems,
         kind=AssemblySource.name,
-        cached_uids=request.cached_uids,
-        needs_files=request.needs_files,
-        skip_missing=True,
         classes=tuple((names or {}).values()),
         uid_of=uid_of,
     )

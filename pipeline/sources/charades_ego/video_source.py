@@ -42,12 +42,9 @@ def _source(request: OpenRequest, kind: CharadesKind) -> Source:
     rows = CharadesRows(folder, lists, kind, videos, names, problems)
     source = source_of_rows(
         rows if request.needs_labels else (dataclasses.replace(row, label="") for row in rows),
-        request.folder,
+        request,
         problems,
         kind=CharadesEgoSource.name,
-        cached_uids=request.cached_uids,
-        needs_files=request.needs_files,
-        skip_missing=True,
         classes=tuple(names.values()) if request.needs_labels else (),
         uid_of=stem,
     )

@@ -53,12 +53,9 @@ def _source(request: OpenRequest, folder: Path, kind: EgoExoKind) -> Source:
     rows = EgoExoRows(folder, videos, problems, has_labels, names, known)
     source = source_of_rows(
         rows,
-        request.folder,
+        request,
         problems,
         kind=EgoExoSource.name,
-        cached_uids=request.cached_uids,
-        needs_files=request.needs_files,
-        skip_missing=True,
         classes=tuple(names.values()),
         uid_of=videos.take_of,
     )

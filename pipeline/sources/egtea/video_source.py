@@ -57,12 +57,9 @@ def _source(request: OpenRequest, kind: EgteaKind) -> Source:
     times = times_in_table(table, problems) if table else {}
     source = source_of_rows(
         _rows(clips, videos, times, kind, names, problems),
-        request.folder,
+        request,
         problems,
         kind=EgteaSource.name,
-        cached_uids=request.cached_uids,
-        needs_files=request.needs_files,
-        skip_missing=True,
         classes=tuple((names or {}).values()),
         uid_of=stem,
         one_clip_per_video=True,

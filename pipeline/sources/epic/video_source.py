@@ -52,12 +52,9 @@ def _source(request: OpenRequest, folder: Path, kind: EpicKind) -> Source:
     finder = VideoFinder(request.folder)
     source = source_of_rows(
         EpicRows(folder, finder, problems, kind.class_column, names),
-        request.folder,
+        request,
         problems,
         kind=EpicSource.name,
-        cached_uids=request.cached_uids,
-        needs_files=request.needs_files,
-        skip_missing=True,
         classes=tuple((names or {}).values()),
         uid_of=uid_of,
     )

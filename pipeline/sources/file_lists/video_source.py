@@ -35,12 +35,9 @@ class FileListSource:
         cached = frozenset(request.cached_uids)
         source = source_of_rows(
             rows(videos, lambda video: place_of(request.folder, video.name, video.split, cached), names, problems),
-            request.folder,
+            request,
             problems,
             kind=self.name,
-            cached_uids=request.cached_uids,
-            needs_files=request.needs_files,
-            skip_missing=True,
             classes=tuple((names or {}).values()),
             one_clip_per_video=True,
         )

@@ -45,12 +45,9 @@ def _source(request: OpenRequest, narrations: Narrations, kind: HdEpicKind) -> S
     rows = HdEpicRows(narrations, videos, problems, kind.class_column, names)
     source = source_of_rows(
         rows,
-        request.folder,
+        request,
         problems,
         kind=HdEpicSource.name,
-        cached_uids=request.cached_uids,
-        needs_files=request.needs_files,
-        skip_missing=True,
         classes=tuple((names or {}).values()),
         uid_of=stem,
     )

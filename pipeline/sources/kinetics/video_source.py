@@ -33,12 +33,9 @@ class KineticsSource:
         rows = KineticsRows(tables, files, problems)
         source = source_of_rows(
             rows if request.needs_labels else (dataclasses.replace(row, label="") for row in rows),
-            request.folder,
+            request,
             problems,
             kind=self.name,
-            cached_uids=request.cached_uids,
-            needs_files=request.needs_files,
-            skip_missing=True,
             uid_of=uid_of,
             one_clip_per_video=True,
         )

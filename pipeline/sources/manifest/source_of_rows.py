@@ -18,19 +18,18 @@ from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.row_checks import check_columns
 from embedonce.pipeline.sources.manifest.row_columns import RowColumns
 from embedonce.pipeline.sources.manifest.video_files import NO_FRAMES, VideoFiles
-from embedonce.pipeline.sources.source import UNLABELED, Clip, DataFolder, Source, Video
+from embedonce.pipeline.sources.source import UNLABELED, Clip, DataFolder, OpenRequest, Source, Video
 from embedonce.pipeline.splits.assignment import split_by_hash
 
 
 def source_of_rows(
     rows: Iterable[ManifestRow],
-    root: DataFolder,
+    request: OpenRequest,
     problems: LineProblems,
     *,
     kind: str,
-    cached_uids: Collection[str] = (),
-    needs_files: bool = True,
-    skip_missing: bool = False,
+    root: DataFolder | None = None,
+    skip_missing: bool = True,
     classes: Sequence[str] = (),
     uid_of: Callable[[str], str] = path_uid,
     frames: FrameFolderOptions = NO_FRAMES,
@@ -41,10 +40,9 @@ def source_of_rows(
 
     Args:
         rows: whoever makes them may report problems while they are read.
-        root: the folder that paths are relative to.
+        request: clips of videos of the cache are kept even if their files are gone.
         kind: name of the source.
-        cached_uids: videos of the cache; their clips are kept even if their files are gone.
-        needs_files: False if only clips of cached videos are needed.
+        root: the folder that paths are relative to; by default the data folder.
         skip_missing: leave out rows about files that do not exist, with a note.
         classes: the class names that the rows may have, in the order of their labels; by default those that they have.
         uid_of: makes the uid of a video from its name; by default it stands for the path.
@@ -54,13 +52,15 @@ def source_of_rows(
 
     Raises InputError with all problems, or if no video of the table exists.
     """
+    root = request.root if root is None else root
+    assert root is not None  # of sources that create no data
+    needs_files, cached = request.needs_files, frozenset(request.cached_uids)
     files = VideoFiles(root, looks_up_remote=needs_files, uid_of=uid_of, frames=frames)
     columns = RowColumns(files, problems, has_clip_splits)
     for row in rows:
         columns.add(row)
     files.finish()
     check_columns(columns, problems)
-    cached = frozenset(cached_uids)
     missing = [video for video in files.videos if video.is_missing and video.uid not in cached]
     if needs_files:
         _check_any_exists(files.videos, root, problems)

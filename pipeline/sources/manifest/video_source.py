@@ -29,11 +29,10 @@ class ManifestSource:
         rows = ManifestRows(options.manifest, request.needs_labels)
         source = source_of_rows(
             rows,
-            options.manifest.parent if request.root is None else request.root,
+            request,
             rows.problems,
             kind=self.name,
-            cached_uids=request.cached_uids,
-            needs_files=request.needs_files,
+            root=options.manifest.parent if request.root is None else request.root,
             skip_missing=options.skip_missing,
             frames=options,
         )

@@ -42,12 +42,9 @@ class UcfSource:
         labeled = rows if request.needs_labels else (dataclasses.replace(row, label="") for row in rows)
         source = source_of_rows(
             labeled,
-            root,
+            request,
             problems,
             kind=self.name,
-            cached_uids=request.cached_uids,
-            needs_files=request.needs_files,
-            skip_missing=True,
             classes=tuple(numbers) if request.needs_labels else (),
             uid_of=uid_of,
             one_clip_per_video=True,

@@ -17,7 +17,7 @@ from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.source_of_rows import source_of_rows
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.registry import choose_source, open_sources, read_sources
-from embedonce.pipeline.sources.source import UNLABELED, Clip
+from embedonce.pipeline.sources.source import UNLABELED, Clip, OpenRequest
 from embedonce.pipeline.splits.assignment import split_by_hash
 from tests.sources.manifest.test_problems import opened
 from tests.support.folders import touch
@@ -169,7 +169,7 @@ def test_which_source_opens_what(folder):
 
 def test_rows_of_any_table_become_a_source(folder):
     rows = [ManifestRow(1, "a.mp4", -0.5, 2.0, "cut", "train"), ManifestRow(3, "b.mp4", 4.0, 5.0, "cut", "val")]
-    source = source_of_rows(iter(rows), folder, LineProblems("x.csv"), kind="other")
+    source = source_of_rows(iter(rows), OpenRequest(folder, None), LineProblems("x.csv"), kind="other")
     assert [clip.start_sec for clip in source.clips] == [-0.5, 4.0] and source.kind == "other"
     wrong = [
         ManifestRow(1, "a.mp4", math.nan, 2.0),
@@ -177,7 +177,7 @@ def test_rows_of_any_table_become_a_source(folder):
         ManifestRow(9, "b.mp4", 2.0, 2.0),
     ]
     with pytest.raises(InputError, match=r"^3 problems in x.csv") as caught:
-        source_of_rows(wrong, folder, LineProblems("x.csv", "entry"), kind="other")
+        source_of_rows(wrong, OpenRequest(folder, None), LineProblems("x.csv", "entry"), kind="other")
     assert caught.value.details[1] == "  entry 2: end: expected a time after the start, 0 s, got 0 s"
 
 
@@ -196,7 +196,7 @@ def test_a_copy_with_other_clips_is_refused_with_the_reason(folder):
 def test_a_row_takes_little_memory(folder):
     rows = (ManifestRow(i, "ab"[i % 2] + ".mp4", float(i), i + 0.5, f"class {i % 9}", "train") for i in range(2000))
     tracemalloc.start()
-    source = source_of_rows(rows, folder, LineProblems("x"), kind="x")
+    source = source_of_rows(rows, OpenRequest(folder, None), LineProblems("x"), kind="x")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(source.clips) == 2000 and peak / 2000 < 450  # bytes
@@ -247,13 +247,10 @@ def test_the_query_of_a_url_is_in_no_uid_and_tells_videos_apart(folder):
     settings = SimpleNamespace(manifest=folder / "t.csv")
     source = read_sources(None, settings, cached_uids=uids, needs_files=False)[""]
     assert [clip.video_uid for clip in source.clips] == uids and uids[0] in source.missing
+    cached = [f"https_3A_2F_2Fh_2Fv_23{digest}" for digest in ("9eb4a4b1", "0")]
+    request = OpenRequest(folder, None, cached, needs_files=False)
     every = source_of_rows(
-        [ManifestRow(i, f"https://h/v?id={i}") for i in (1, 2)],
-        folder,
-        LineProblems("x"),
-        kind="x",
-        needs_files=False,
-        cached_uids=[f"https_3A_2F_2Fh_2Fv_23{digest}" for digest in ("9eb4a4b1", "0")],
+        [ManifestRow(i, f"https://h/v?id={i}") for i in (1, 2)], request, LineProblems("x"), kind="x"
     )
     assert "SECRET" not in str(source) and not every.videos
     (folder / "t.csv").write_text("video,split,start\nhttps://h/a?key=SECRET,val,1\nhttps://h/a?key=SECRET,train,2\n")
