@@ -103,8 +103,9 @@ ARROWS = {
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
+    "energon": "runtimes",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console environment evaluation export extraction files frames labeling processes progress "
+    "commands": "console energon environment evaluation export extraction files frames labeling processes progress "
     "reporting settings sources training",
 }
 

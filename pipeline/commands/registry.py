@@ -12,6 +12,7 @@ from embedonce.pipeline.commands.inspect_cache import inspect_cache
 from embedonce.pipeline.commands.merge import merge
 from embedonce.pipeline.commands.plan import plan
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
+from embedonce.pipeline.commands.prepare_energon import prepare_energon
 from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
 from embedonce.pipeline.commands.remove import remove
@@ -34,6 +35,7 @@ COMMANDS = (
     merge,
     inspect_cache,
     convert_cache,
+    prepare_energon,
     plan,
     download_ego4d,
     plan_ego4d,

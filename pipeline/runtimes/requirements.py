@@ -20,14 +20,22 @@ class Requirement:
 
 ONNX = Requirement(("onnx", "onnxscript", "onnxruntime"), "pip install 'embedonce[export]'")
 ONNX_FILES = Requirement(("onnx", "onnxruntime"), "pip install onnx onnxruntime")
+ENERGON = Requirement(("megatron.energon",), "pip install 'embedonce[energon]'")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
 
 
 def require(requirement: Requirement, purpose: str) -> None:
     """InputError if a library is missing. purpose: what needs it, such as an option."""
-    missing = [library for library in requirement.libraries if find_spec(library) is None]
+    missing = [library for library in requirement.libraries if not _is_installed(library)]
     if missing:
         raise InputError(f"{purpose} needs {', '.join(missing)}; install with: {requirement.install}")
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ModuleNotFoundError:  # the package around it
+        return False
 
 
 @contextlib.contextmanager

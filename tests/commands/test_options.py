@@ -54,6 +54,7 @@ from tests.support.fake_teacher import FakeTeacher
 from tests.support.tiny_cache import make_tiny_cache
 
 EXTRACTION, CACHE = "extraction/test_wiring.py::", "cache/test_wiring.py::"
+ENERGON = "energon/test_prepare.py::"
 TRAINING, EVALUATION = "training/test_wiring.py::", "evaluation/test_wiring.py::"
 BALANCE = "training/test_class_balance.py::"
 SHAPES = TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"
@@ -497,6 +498,11 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "cache_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
         "output_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
         "backend": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
+    },
+    "prepare-energon": {
+        "cache_dir": (None, ENERGON + "test_energon_reads_each_frame_in_the_split_of_its_video"),
+        "label_set": (None, ENERGON + "test_energon_reads_each_frame_in_the_split_of_its_video"),
+        "output_dir": (None, ENERGON + "test_energon_reads_each_frame_in_the_split_of_its_video"),
     },
 }
 
