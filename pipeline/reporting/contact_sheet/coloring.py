@@ -10,6 +10,7 @@ from embedonce.pipeline.reporting.contact_sheet.selection import Selection
 
 NUM_COLORS = 8  # of Okabe and Ito's palette; each has a mark of its own, and occurs filled and hollow
 NO_CLASS = "no class"
+BY_CLASS, PREDICTED, BY_VIDEO = "class", "the teacher's most likely class", "video"
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ def color(
     strips = [strip for strip in selection.strips for _ in strip.frames]
     if labels is not None and any(strip.clip and strip.clip.all_labels for strip in strips):
         classes = [strip.clip.all_labels[0] if strip.clip and strip.clip.all_labels else None for strip in strips]
-        return _grouped("class", [None if c is None else labels.classes[c] for c in classes])
+        return _grouped(BY_CLASS, [None if c is None else labels.classes[c] for c in classes])
     if labels is not None and any(content.guesses for content in contents):
         likely = [content.guesses[0][0] if content.guesses else None for content in contents]
-        return _grouped("the teacher's most likely class", [None if c is None else labels.classes[c] for c in likely])
-    return _grouped("video", [names[strip.video_uid] for strip in strips])
+        return _grouped(PREDICTED, [None if c is None else labels.classes[c] for c in likely])
+    return _grouped(BY_VIDEO, [names[strip.video_uid] for strip in strips])
 
 
 def _grouped(by: str, keys: list[str | None]) -> Coloring:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from embedonce.pipeline.reporting.contact_sheet.coloring import NUM_COLORS, Coloring
+from embedonce.pipeline.reporting.contact_sheet.coloring import NUM_COLORS, PREDICTED, Coloring
 from embedonce.pipeline.reporting.contact_sheet.projection import Projection
 from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, counted, text
 
@@ -76,16 +76,15 @@ def _mark(group: int, num_colored: int) -> str:
 
 
 def _legend(coloring: Coloring) -> str:
-    """Each group with its mark and count; those that are one class or video filter the sheet."""
+    """Each group with its mark and count; those that are one class or video, with a short name, filter the sheet."""
+    is_searchable = coloring.by != PREDICTED
     entries = []
     for group, (name, count) in enumerate(zip(coloring.names, coloring.counts, strict=True)):
         mark = f'<use x="7" y="7" {_mark(group, coloring.num_colored)}/>'
         mark = f'<svg width="14" height="14" aria-hidden="true">{mark}</svg>'
         shown = f"{mark}<span>{text(name, SHORT)}</span><b>{count:,}</b>"
-        is_one = group < coloring.num_colored and coloring.by != "the teacher's most likely class"
-        entries.append(
-            f'<li><button type="button" data-filter="{text(name, 10_000)}">{shown}</button></li>'
-            if is_one
-            else f"<li><span>{shown}</span></li>"
-        )
+        if is_searchable and group < coloring.num_colored and len(name) <= SHORT:
+            entries.append(f'<li><button type="button" data-filter="{text(name)}">{shown}</button></li>')
+        else:
+            entries.append(f"<li><span>{shown}</span></li>")
     return f'<ul class="legend" aria-label="colors of the map, with numbers of frames">{"".join(entries)}</ul>'
