@@ -63,6 +63,7 @@ ONLY_IMPORTERS = {
     "s3fs": set(),  # fsspec finds it
     "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
     "pyarrow": {"pipeline.sources.manifest.parquet"},
+    "umap": {"pipeline.reporting.contact_sheet.projection"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
     "onnx": {"pipeline.runtimes.onnx_files", "pipeline.runtimes.onnx_weights"},
@@ -99,7 +100,8 @@ ARROWS = {
     "video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
-    "reporting": "clips console frames metrics",
+    "search": "",
+    "reporting": "clips console frames metrics runtimes search",
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",

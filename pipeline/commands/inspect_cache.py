@@ -5,6 +5,7 @@ from pathlib import Path
 
 from embedonce.pipeline.commands.click_options import command
 from embedonce.pipeline.commands.output import echo
+from embedonce.pipeline.reporting.contact_sheet.methods import METHODS, PCA, require_method
 from embedonce.pipeline.settings import shared
 from embedonce.pipeline.settings.options import CACHE, OUTPUT, Option
 from embedonce.pipeline.settings.ranges import positive
@@ -13,7 +14,7 @@ NAME = "inspect-cache"
 HTML = Option(
     name="html",
     value_type=Path,
-    help="Write an HTML contact sheet: frames with times, classes and the teacher's predictions.",
+    help="Write an HTML contact sheet: frames, a map of the embeddings, classes, near-duplicates, what is missing.",
     group=OUTPUT,
 )
 PROMPTS = Option(
@@ -38,10 +39,17 @@ LABEL_SET = Option(
 FRAMES = Option(
     name="frames",
     value_type=int,
-    default=240,
-    help="Maximum number of frames on the contact sheet.",
+    default=3000,
+    help="Maximum number of frames on the contact sheet, which has at most 20 MB in any case.",
     group=OUTPUT,
     range=positive(100_000),
+)
+MAP = Option(
+    name="map",
+    default=PCA,
+    help="Map of the embeddings on the contact sheet: principal components, or UMAP, which needs umap-learn.",
+    group=OUTPUT,
+    choices=METHODS,
 )
 OVERWRITE = Option(
     name="overwrite",
@@ -52,7 +60,7 @@ OVERWRITE = Option(
 )
 
 
-@command(NAME, shared.CACHE_DIR.named("cache_dir", Path), LABEL_SET, HTML, FRAMES, PROMPTS, JSON, OVERWRITE)
+@command(NAME, shared.CACHE_DIR.named("cache_dir", Path), LABEL_SET, HTML, FRAMES, MAP, PROMPTS, JSON, OVERWRITE)
 def inspect_cache(
     cache_dir: Path | str,
     html: Path | None,
@@ -60,11 +68,13 @@ def inspect_cache(
     json: Path | None,
     label_set: str | None,
     frames: int,
+    map: str,
     overwrite: bool,
 ) -> None:
     """Print a summary of a cache."""
     if html is not None:
-        _check_replaceable(html, overwrite)
+        require_method(map)
+        _check_place(html, overwrite)
     document = None if json is None else _prompts_document(cache_dir, label_set, json, overwrite)
     from embedonce.cache.inspect import prompt_lines, summary
     from embedonce.cache.store import open_reader
@@ -83,11 +93,11 @@ def inspect_cache(
     if html is not None:
         from embedonce.cache import commit
         from embedonce.pipeline.files.recognition import sealed
-        from embedonce.pipeline.reporting.contact_sheet import contact_sheet
+        from embedonce.pipeline.reporting.contact_sheet.sheet import Limits, contact_sheet
 
         reader = open_reader(cache_dir)
         labels = reader.label_set(label_set) if label_set or len(reader.label_sets()) == 1 else None
-        page = contact_sheet(reader, lines, labels, frames)
+        page = contact_sheet(reader, lines, labels, Limits(frames), map)
         _check_replaceable(html, overwrite)  # the file may have appeared in the meantime
         commit.replace(html, sealed(page.encode("utf-8", "backslashreplace"), NAME))
         echo(f"contact sheet: {html}")
@@ -106,6 +116,17 @@ def _prompts_document(cache_dir: Path | str, label_set: str | None, path: Path, 
     document = prompts_document(labels.classes, labels.prompts)
     check_replaceable({path: document.__eq__}, overwrite, NAME, "--json")
     return document
+
+
+def _check_place(html: Path, overwrite: bool) -> None:
+    """InputError unless the contact sheet can be written there, before any work is done."""
+    from embedonce.cache import commit
+    from embedonce.pipeline.errors import InputError
+
+    if not html.parent.is_dir():
+        raise InputError(f"--html {html}: there is no folder {html.parent}; create it first, or choose another place")
+    commit.check_writable(html.parent)
+    _check_replaceable(html, overwrite)
 
 
 def _check_replaceable(html: Path, overwrite: bool) -> None:

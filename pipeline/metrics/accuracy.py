@@ -95,6 +95,14 @@ def top_k(logits: np.ndarray, k: int) -> np.ndarray:
     return np.argsort(-logits, axis=1, kind="stable")[:, :k]
 
 
+def most_likely(logits: np.ndarray, k: int) -> tuple[tuple[int, float], ...]:
+    """(C,) logits -> (class, probability) of the k most likely classes, at temperature 1; empty if C is 0."""
+    if not len(logits):
+        return ()
+    probabilities = np.exp(log_softmax(logits[None])[0])
+    return tuple((int(c), float(probabilities[c])) for c in top_k(logits[None], k)[0])
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """(N, C) logits -> (N, C) float64 log-probabilities."""
     shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)

@@ -22,7 +22,7 @@ from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.reporting.contact_sheet import contact_sheet
+from embedonce.pipeline.reporting.contact_sheet.sheet import contact_sheet
 from embedonce.pipeline.training.recipe import datasets, fingerprint
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support import limited
@@ -316,7 +316,7 @@ def test_a_stored_frame_of_many_scans_is_refused_by_every_reader(tmp_path, tiny)
         with pytest.raises(DamagedError, match="progressive"):
             clips[0]
     with pytest.raises(CacheError, match="progressive"):
-        contact_sheet(open_reader(root), [], None, 9)
+        contact_sheet(open_reader(root), [], None)
 
 
 @pytest.mark.slow

@@ -282,9 +282,9 @@ def test_inspecting_prints_a_summary_and_draws_an_escaped_contact_sheet(cache, t
     tables = cache_tables(cache)
     assert tables[0].startswith("label set ") and told.splitlines()[:-1] == [*summary(cache), *tables]
     page = (tmp_path / "s.html").read_text()
-    assert page.count("<figure") == 10 and "teacher: " in page and "label: " in page
-    assert "<b>" not in page and html.escape("<b>.mp4") in page
-    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)  # nothing is fetched
+    assert page.count('<figure class="frame') == 10 and "the teacher's most likely" in page and 'class="label"' in page
+    assert "<b>.mp4" not in page and html.escape("<b>.mp4") in page
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)  # nothing is fetched
 
 
 def test_failed_requests_are_on_the_contact_sheet(tmp_path, backend):
@@ -293,7 +293,7 @@ def test_failed_requests_are_on_the_contact_sheet(tmp_path, backend):
     writer.commit_frames("000000", make_batch(corrupt), {})
     writer.close()
     assert invoke("inspect-cache", "--cache-dir", tmp_path / "c", "--html", tmp_path / "s.html")[0] == 0
-    assert '<figure class="corrupt"><div class="hole">corrupt</div>' in (tmp_path / "s.html").read_text()
+    assert '<figure class="gap corrupt"><div class="hole">corrupt</div>' in (tmp_path / "s.html").read_text()
 
 
 def test_documents_end_in_their_checksum(cache):

@@ -206,8 +206,8 @@ def test_a_contact_sheet_has_the_requested_frames_and_names(tmp_path):
         page = tmp_path / f"{number}.html"
         assert str(page) in call("inspect-cache", "--cache-dir", root, "--html", page, *options)
         pages.append(page.read_text())
-    assert [page.count("<figure") for page in pages] == [6, 30, 30]
-    assert "label: x" in pages[2] and "label:" not in pages[1]
+    assert [page.count('<figure class="frame"') for page in pages] == [6, 30, 30]
+    assert '<b class="label">x' in pages[2] and '<b class="label">' not in pages[1]
     call("inspect-cache", "--cache-dir", root)
     assert len(list(tmp_path.glob("*.html"))) == 3
 

@@ -491,6 +491,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "prompts": (None, "labeling/test_prompts.py::test_inspect_cache_shows_prompts"),
         "json": (None, PROMPTS + "test_prompts_are_written_to_a_file_that_relabel_reads"),
         "frames": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
+        "map": (None, "reporting/contact_sheet/test_sheet.py::test_the_map_is_drawn_by_the_chosen_method"),
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },
     "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},

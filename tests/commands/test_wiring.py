@@ -28,11 +28,10 @@ from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.pending_videos import PendingVideos
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.labeling import fitted_logits, label_sets
-from embedonce.pipeline.reporting import contact_sheet
 from embedonce.pipeline.sources.source import Clip, Source
 from embedonce.pipeline.training import trainer as training
 from tests.commands.test_cli import call, error_of
-from tests.conftest import make_cache_identity, make_segment, planned_video
+from tests.conftest import make_cache_identity, planned_video
 from tests.support.tiny_cache import make_tiny_cache
 
 
@@ -79,31 +78,6 @@ def test_image_encoders_are_loaded_on_the_device_of_the_runtime(tmp_path, monkey
         config = EvaluateConfig(tmp_path, tmp_path / "s.pt", tmp_path, teacher_latency=True, **settings)
         evaluate_command._image_encoders(config)
     assert calls == [(tmp_path, "cpu", None), (tmp_path, "mps", "m.json")]
-
-
-def test_a_contact_sheet_shows_the_label_at_each_time_and_the_teachers_prediction(tiny):
-    reader = open_reader(tiny)
-    labels = reader.label_set("tiny")
-    clips = [clip for clip in labels.clips if clip.video_uid == "v1"]
-    for t_sec, place in ((0.0, 0), (2.0, 0), (2.5, 1), (4.5, 1), (5.0, 2)):
-        assert contact_sheet._names(labels, "v1", t_sec) == [f"label: {labels.classes[clips[place].label]}"]
-    for row in range(15):
-        logits = reader.all_logits("tiny", "000001")[row, 0].astype(float)
-        shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-        best = int(shares.argmax())
-        output = contact_sheet._teacher(reader, labels, "000001", row)
-        assert output[0] == f"teacher: {labels.classes[best]} {100 * shares[best]:.0f} %"
-
-
-def test_a_contact_sheet_shows_only_the_rows_of_its_video_in_a_shared_shard(monkeypatch):
-    cells = []
-    monkeypatch.setattr(contact_sheet, "_figure", lambda reader, labels, uid, cell: cells.append(cell) or "")
-    parts = [("000001", 7, make_segment("u", 3)), ("000002", 0, make_segment("u", 1, first_k=4))]
-    reader = SimpleNamespace(segments_of=lambda uid: parts, identity=make_cache_identity())
-    output = contact_sheet._section(reader, None, "u", 9)
-    shown = [(unit, row) for _, _, unit, row in cells]
-    assert shown == [("000001", 7), ("000001", 8), ("000001", 9), ("000001", None), ("000002", 0), ("000002", None)]
-    assert "6 requested times, 6 shown" in output and "<h2>u</h2>" in output
 
 
 def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):

@@ -24,7 +24,7 @@ from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.reporting.contact_sheet import contact_sheet
+from embedonce.pipeline.reporting.contact_sheet.sheet import contact_sheet
 from embedonce.pipeline.teachers.teacher import CallTime
 from tests.extraction.test_decoding import stored_numbers
 from tests.extraction.test_runner import content, make_source, run
@@ -148,8 +148,8 @@ def test_a_reader_written_from_the_document_finds_the_same_clips(folder, tmp_pat
 
 def test_the_contact_sheet_shows_frames_at_their_own_times(folder, tmp_path):
     run(make_source(folder, ["a"]), tmp_path / "c", **SNAP)
-    sheet = contact_sheet(open_reader(tmp_path / "c"), [], None, 10)
-    assert all(f"<figcaption>{t} s" in sheet for t in ("0.000", "1.200", "1.800", "3.000")) and "2.000 s" not in sheet
+    sheet = contact_sheet(open_reader(tmp_path / "c"), [], None)
+    assert all(f"<time>{t} s" in sheet for t in ("0.0", "1.2", "1.8", "3.0")) and "<time>2.0 s" not in sheet
 
 
 def test_redacted_parts_hide_key_frames(folder, tmp_path):

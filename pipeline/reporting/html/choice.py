@@ -7,8 +7,6 @@ import numpy as np
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.metrics import accuracy
 
-TOP_K = 3
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -60,14 +58,6 @@ def who_is_right(predictions: Predictions) -> dict[str, int] | None:
     masks = {"both": student & teacher, "teacher": teacher & ~student, "student": student & ~teacher}
     masks["neither"] = ~student & ~teacher
     return {name: int(mask.sum()) for name, mask in masks.items()}
-
-
-def guesses(logits: np.ndarray) -> tuple[tuple[int, float], ...]:
-    """(C,) logits -> (class, probability) of the most likely classes, at temperature 1; empty if C is 0."""
-    if not len(logits):
-        return ()
-    shares = np.exp(accuracy.log_softmax(logits[None])[0])
-    return tuple((int(c), float(shares[c])) for c in accuracy.top_k(logits[None], TOP_K)[0])
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

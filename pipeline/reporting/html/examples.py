@@ -9,11 +9,11 @@ import numpy as np
 from embedonce.pipeline.clips.dataset import ClipDataset, choose_frames
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.reporting.html.choice import guesses
+from embedonce.pipeline.metrics.accuracy import most_likely
 from embedonce.pipeline.reporting.html.markup import percent, thumbnail
 
 THUMBNAIL = (150, 112)  # width and height in pixels, at most
-MAX_FRAMES = 4
+MAX_FRAMES, TOP_K = 4, 3
 
 Guesses = tuple[tuple[int, float], ...]
 
@@ -46,8 +46,8 @@ def example(dataset: ClipDataset, predictions: Predictions, index: int) -> Examp
         end_sec=clip.end_sec,
         labels=clip.all_labels,
         is_judged=clip.label >= 0,
-        teacher=guesses(predictions.teacher_logits[index]),
-        student=guesses(predictions.logits[index]),
+        teacher=most_likely(predictions.teacher_logits[index], TOP_K),
+        student=most_likely(predictions.logits[index], TOP_K),
         frames=tuple(_frames(dataset, index)),
     )
 

@@ -4,6 +4,7 @@ Arguments that are text are escaped, those that are markup are not.
 """
 
 import base64
+import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -14,17 +15,21 @@ NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "–"
 NO_BREAK = "\u00a0"  # space between a figure and its unit
 Cell = str | int
-# With it, a browser loads nothing and runs no script, whatever the page contains.
+# With it, a browser loads nothing and runs no script, whatever the page contains; page() may allow its own one.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(title: str, style: str, body: str) -> str:
-    """A whole document. title: text; style: CSS; body: markup."""
+def page(title: str, style: str, body: str, script: str = "") -> str:
+    """A whole document. title: text; style: CSS; body: markup; script: JavaScript, the only one that can run."""
+    policy, end = POLICY, ""
+    if script:
+        policy += f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        end = f"<script>{script}</script>"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}{end}</body></html>\n"
     )
 
 
@@ -54,8 +59,13 @@ def thumbnail(image: Image.Image, size: tuple[int, int], alt: str) -> str:
     data = io.BytesIO()
     image.thumbnail(size, Image.Resampling.BICUBIC)
     image.save(data, "JPEG", quality=80)
-    source = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
-    return f'<img alt="{escape(alt)}" width="{image.width}" height="{image.height}" src="{source}">'
+    return embedded(data.getvalue(), "jpeg", (image.width, image.height), alt)
+
+
+def embedded(data: bytes, kind: str, size: tuple[int, int], alt: str) -> str:
+    """An <img> of an image file. kind: "jpeg", "webp" and the like; size: (width, height) in pixels."""
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" src="{source}">'
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:
