@@ -9,9 +9,12 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 
-_EXPORTS = {"open_cache": ("embedonce.cache.store", "open_reader")}
+_EXPORTS = {
+    "Cache": ("embedonce.pipeline.api.cache", "Cache"),
+    "open_cache": ("embedonce.pipeline.api.cache", "open_cache"),
+}
 _REGISTRY = "embedonce.models.timm_registry"
-__all__ = ["__version__", "open_cache"]
+__all__ = ["__version__", *_EXPORTS]
 
 
 def __getattr__(name: str):

@@ -106,6 +106,7 @@ ARROWS = {
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console environment evaluation export extraction files frames labeling processes progress "
     "reporting settings sources training",
+    "api": "clips frames naming settings",
 }
 
 

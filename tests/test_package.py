@@ -31,7 +31,7 @@ def test_importing_it_loads_no_torch(tmp_path):
 
 def test_a_cache_is_opened(tmp_path):
     root = make_tiny_cache(tmp_path / "cache", 3)
-    assert embedonce.open_cache is open_reader
+    assert isinstance(embedonce.open_cache(root), embedonce.Cache)
     assert embedonce.open_cache(root).video_uids == open_reader(root).video_uids
     assert embedonce.open_cache(str(root)).label_sets() == open_reader(root).label_sets()
 
