@@ -9,9 +9,15 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 
+_API = "embedonce.pipeline.api"
 _EXPORTS = {
-    "Cache": ("embedonce.pipeline.api.cache", "Cache"),
-    "open_cache": ("embedonce.pipeline.api.cache", "open_cache"),
+    "Cache": (f"{_API}.cache", "Cache"),
+    "ProgressEvent": (f"{_API}.progress_events", "ProgressEvent"),
+    "evaluate": (f"{_API}.evaluate", "evaluate"),
+    "export": (f"{_API}.export", "export"),
+    "extract": (f"{_API}.extract", "extract"),
+    "open_cache": (f"{_API}.cache", "open_cache"),
+    "train": (f"{_API}.train", "train"),
 }
 _REGISTRY = "embedonce.models.timm_registry"
 __all__ = ["__version__", *_EXPORTS]

@@ -109,7 +109,8 @@ ARROWS = {
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console embedding_files environment evaluation export extraction files frames labeling processes "
     "progress reporting settings sources training",
-    "api": "clips frames naming settings",
+    "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
+    "training",
 }
 
 

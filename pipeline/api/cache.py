@@ -16,14 +16,26 @@ from embedonce.cache.store import open_reader
 from embedonce.cache.stores.registry import is_url
 from embedonce.cache.timelines import VideoTimeline
 from embedonce.pipeline.api.contents import Clip, Video, clips_of, list_videos, named_clip, uid_in
-from embedonce.pipeline.api.embeddings import Column, Embeddings, EmbeddingTable, all_rows, positions, rows_of_clips
+from embedonce.pipeline.api.embeddings import (
+    Column,
+    Embeddings,
+    EmbeddingTable,
+    all_rows,
+    check_view,
+    positions,
+    rows_of_clips,
+)
+from embedonce.pipeline.api.keywords import local_path
 from embedonce.pipeline.api.python_terms import in_python_terms
+from embedonce.pipeline.embedding_files.export import write_parquet
 from embedonce.pipeline.frames.canonical_frame import decode_jpeg
-from embedonce.pipeline.settings.paths import expand
+from embedonce.pipeline.settings.options import Option
 
 if TYPE_CHECKING:
     from embedonce.pipeline.api.datasets import ClipStream
     from embedonce.pipeline.clips.dataset import ClipDataset
+
+_PATH = Option(name="path", aliases=("--output",))  # as the errors of exports call it
 
 
 def open_cache(path: Path | str) -> "Cache":
@@ -31,10 +43,8 @@ def open_cache(path: Path | str) -> "Cache":
 
     NotACacheError (a FileNotFoundError) if it is not a cache, DamagedError if it cannot be read.
     """
-    if not isinstance(path, (str, Path)):
-        raise TypeError(f"the path of a cache must be a str or a Path, got {path!r}")
     with in_python_terms():
-        return Cache(open_reader(path if isinstance(path, Path) or is_url(path) else Path(expand(path))))
+        return Cache(open_reader(path if is_url(path) else local_path("path", path)))
 
 
 class Cache:
@@ -193,6 +203,24 @@ class Cache:
         with in_python_terms():
             column = Column.of(self.reader, view, teacher, dtype)
             return all_rows(column) if label_set is None else rows_of_clips(column, self.label_set(label_set))
+
+    def to_parquet(
+        self,
+        path: Path | str,
+        view: int = 0,
+        teacher: str | None = None,
+        label_set: str | None = None,
+        overwrite: bool = False,
+    ) -> int:
+        """Write the embeddings of all stored frames to a Parquet file, and return the number of its rows.
+
+        label_set: adds the labels and the split of each frame. overwrite: replace an earlier export. InputError (a
+        ValueError) if the file exists, or there are no such embeddings; needs pyarrow.
+        """
+        with in_python_terms([_PATH]):
+            check_view(self.reader, view)
+            place = local_path("path", path)
+            return write_parquet(self.reader, place, view, teacher, label_set, overwrite=overwrite)
 
     # -- data sets of torch --------------------------------------------------------------------------------------------
 

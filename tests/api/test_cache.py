@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 import embedonce
 from embedonce.cache.errors import LabelSetError, NotACacheError, TeacherError, VideoError
@@ -106,6 +107,19 @@ def test_a_table_of_the_clips_of_a_label_set(tiny):
         assert np.array_equal(table.embeddings[rows], own.embeddings)
 
 
+def test_embeddings_go_to_a_parquet_file(tiny, tmp_path):
+    assert tiny.to_parquet(str(tmp_path / "all.parquet"), view=1, label_set="tiny") == 90
+    table = parquet.read_table(tmp_path / "all.parquet")
+    assert table.num_rows == 90 and table.column("labels")[0].as_py() == [tiny.clips()[0].label]
+    first = table.column("embedding")[0].as_py()
+    assert np.allclose(first, tiny.embeddings("v0", view=1).embeddings[0], atol=1e-3)
+    with pytest.raises(ValueError, match=r"all.parquet exists; give overwrite to replace it, or choose another path$"):
+        tiny.to_parquet(tmp_path / "all.parquet")
+    assert tiny.to_parquet(tmp_path / "all.parquet", overwrite=True) == 90
+    with pytest.raises(ValueError, match="view must be 0 to 1, got 5"):
+        tiny.to_parquet(tmp_path / "other.parquet", view=5)
+
+
 def test_an_empty_cache_can_be_read(tmp_path):
     cache = embedonce.open_cache(make_tiny_cache(tmp_path / "cache", 0))
     assert len(cache) == 0 and cache and cache.to_numpy().embeddings.shape == (0, DIM)
@@ -170,7 +184,7 @@ def test_a_source_in_place_of_a_uid_is_recognized(extracted):
             NotACacheError,
             "nowhere does not exist; make a cache with: python cli.py extract-teacher --data-dir",
         ),
-        (None, TypeError, "the path of a cache must be a str or a Path, got None"),
+        (None, TypeError, "path must be a str or a Path, got None"),
         ("", ValueError, "the path is empty"),
         ("foo://bar", OSError, "'foo://bar': the scheme 'foo' is not one of"),
     ],
