@@ -1,7 +1,8 @@
 """embedonce: embed once, train many.
 
-`open_cache(path)` opens a teacher cache for reading. Importing this loads neither torch nor timm; once timm is
-imported, too, it knows `embedonce_tiny`, the backbone of `tiny` students.
+`open_cache(path)` opens a teacher cache for reading; `extract`, `train`, `evaluate` and `export` are the commands as
+functions: see docs/api.md. Importing this loads neither torch nor timm; once timm is imported, too, it knows
+`embedonce_tiny`, the backbone of `tiny` students.
 """
 
 import sys
@@ -12,6 +13,9 @@ from importlib.util import find_spec
 _API = "embedonce.pipeline.api"
 _EXPORTS = {
     "Cache": (f"{_API}.cache", "Cache"),
+    "CacheError": ("embedonce.cache.errors", "CacheError"),
+    "ModelError": ("embedonce.models.errors", "ModelError"),
+    "PipelineError": ("embedonce.pipeline.errors", "PipelineError"),
     "ProgressEvent": (f"{_API}.progress_events", "ProgressEvent"),
     "evaluate": (f"{_API}.evaluate", "evaluate"),
     "export": (f"{_API}.export", "export"),

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import Option
 
+OPTIONS_HEADING = "Options:"  # of the part of a docstring that lists them
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -50,7 +51,7 @@ def _parameter(option: Option) -> inspect.Parameter:
 def _help(options: Iterable[Option]) -> str:
     """One line per option."""
     lines = [f"    {option.name}: {option.help} Default: {_default(option)}." for option in options]
-    return "\n".join(["Options:", *lines])
+    return "\n".join([OPTIONS_HEADING, *lines])
 
 
 def _default(option: Option) -> str:
