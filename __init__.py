@@ -9,6 +9,19 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for editors and type checkers, what is imported lazily below
+    from embedonce.cache.errors import CacheError as CacheError
+    from embedonce.models.errors import ModelError as ModelError
+    from embedonce.pipeline.api.cache import Cache as Cache
+    from embedonce.pipeline.api.evaluate import evaluate as evaluate
+    from embedonce.pipeline.api.export import export as export
+    from embedonce.pipeline.api.extract import extract as extract
+    from embedonce.pipeline.api.open_cache import open_cache as open_cache
+    from embedonce.pipeline.api.progress_events import ProgressEvent as ProgressEvent
+    from embedonce.pipeline.api.train import train as train
+    from embedonce.pipeline.errors import PipelineError as PipelineError
 
 _API = "embedonce.pipeline.api"
 _EXPORTS = {
@@ -20,7 +33,7 @@ _EXPORTS = {
     "evaluate": (f"{_API}.evaluate", "evaluate"),
     "export": (f"{_API}.export", "export"),
     "extract": (f"{_API}.extract", "extract"),
-    "open_cache": (f"{_API}.cache", "open_cache"),
+    "open_cache": (f"{_API}.open_cache", "open_cache"),
     "train": (f"{_API}.train", "train"),
 }
 _REGISTRY = "embedonce.models.timm_registry"

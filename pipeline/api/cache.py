@@ -12,8 +12,6 @@ from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
-from embedonce.cache.store import open_reader
-from embedonce.cache.stores.registry import is_url
 from embedonce.cache.timelines import VideoTimeline
 from embedonce.pipeline.api.contents import Clip, Video, clips_of, list_videos, named_clip, uid_in
 from embedonce.pipeline.api.embeddings import (
@@ -36,15 +34,6 @@ if TYPE_CHECKING:
     from embedonce.pipeline.clips.dataset import ClipDataset
 
 _PATH = Option(name="path", aliases=("--output",))  # as the errors of exports call it
-
-
-def open_cache(path: Path | str) -> "Cache":
-    """Open a cache for reading: a folder, or a URL such as "s3://bucket/prefix".
-
-    NotACacheError (a FileNotFoundError) if it is not a cache, DamagedError if it cannot be read.
-    """
-    with in_python_terms():
-        return Cache(open_reader(path if is_url(path) else local_path("path", path)))
 
 
 class Cache:

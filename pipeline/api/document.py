@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from embedonce.pipeline.api import embeddings, progress_events, results
-from embedonce.pipeline.api.cache import Cache, open_cache
+from embedonce.pipeline.api.cache import Cache
 from embedonce.pipeline.api.contents import Clip, Video
 from embedonce.pipeline.api.datasets import ClipStream
 from embedonce.pipeline.api.evaluate import evaluate
 from embedonce.pipeline.api.export import export
 from embedonce.pipeline.api.extract import extract
+from embedonce.pipeline.api.open_cache import open_cache
 from embedonce.pipeline.api.signatures import OPTIONS_HEADING
 from embedonce.pipeline.api.train import train
 from embedonce.pipeline.clips.dataset import ClipDataset
