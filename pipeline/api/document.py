@@ -82,7 +82,7 @@ def _argument(parameter: inspect.Parameter) -> str:
     if parameter.default is inspect.Parameter.empty:
         return parameter.name
     default = parameter.default
-    return f"{parameter.name}={default.__name__ if isinstance(default, type) else repr(default)}"
+    return f"{parameter.name}={getattr(default, '__name__', repr(default))}"
 
 
 def _prose(documented: Any) -> str:
