@@ -1,17 +1,43 @@
 """embedonce: embed once, train many.
 
-`open_cache(path)` opens a teacher cache for reading. Importing this loads neither torch nor timm; once timm is
-imported, too, it knows `embedonce_tiny`, the backbone of `tiny` students.
+`open_cache(path)` opens a teacher cache for reading; `extract`, `train`, `evaluate` and `export` are the commands as
+functions: see docs/api.md. Importing this loads neither torch nor timm; once timm is imported, too, it knows
+`embedonce_tiny`, the backbone of `tiny` students.
 """
 
 import sys
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-_EXPORTS = {"open_cache": ("embedonce.cache.store", "open_reader")}
+if TYPE_CHECKING:  # for editors and type checkers, what is imported lazily below
+    from embedonce.cache.errors import CacheError as CacheError
+    from embedonce.models.errors import ModelError as ModelError
+    from embedonce.pipeline.api.cache import Cache as Cache
+    from embedonce.pipeline.api.evaluate import evaluate as evaluate
+    from embedonce.pipeline.api.export import export as export
+    from embedonce.pipeline.api.extract import extract as extract
+    from embedonce.pipeline.api.open_cache import open_cache as open_cache
+    from embedonce.pipeline.api.progress_events import ProgressEvent as ProgressEvent
+    from embedonce.pipeline.api.train import train as train
+    from embedonce.pipeline.errors import PipelineError as PipelineError
+
+_API = "embedonce.pipeline.api"
+_EXPORTS = {
+    "Cache": (f"{_API}.cache", "Cache"),
+    "CacheError": ("embedonce.cache.errors", "CacheError"),
+    "ModelError": ("embedonce.models.errors", "ModelError"),
+    "PipelineError": ("embedonce.pipeline.errors", "PipelineError"),
+    "ProgressEvent": (f"{_API}.progress_events", "ProgressEvent"),
+    "evaluate": (f"{_API}.evaluate", "evaluate"),
+    "export": (f"{_API}.export", "export"),
+    "extract": (f"{_API}.extract", "extract"),
+    "open_cache": (f"{_API}.open_cache", "open_cache"),
+    "train": (f"{_API}.train", "train"),
+}
 _REGISTRY = "embedonce.models.timm_registry"
-__all__ = ["__version__", "open_cache"]
+__all__ = ["__version__", *_EXPORTS]
 
 
 def __getattr__(name: str):

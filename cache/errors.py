@@ -51,6 +51,10 @@ class LabelSetError(CacheError, LookupError):
     """A label set does not exist, is ambiguous, or differs from the one of that name on disk."""
 
 
+class VideoError(CacheError, LookupError):
+    """A video is not in the cache."""
+
+
 class TeacherError(CacheError, LookupError):
     """An added teacher does not exist, or differs from the one of that name, or is there under another name."""
 

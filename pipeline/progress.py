@@ -15,14 +15,14 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Listener(Protocol):
-    """Takes what is counted in a worker process, which shows nothing itself. May raise an error to end the work."""
+    """Takes what is counted where nothing is to be shown. May raise an error to end the work."""
 
-    def extended(self, amount: int, unit: str) -> None:
+    def extended(self, amount: int, progress: "Progress") -> None:
         """There is more to count up to."""
 
-    def updated(self, amount: int, unit: str) -> None: ...
+    def updated(self, amount: int, progress: "Progress") -> None: ...
 
-    def noted(self, text: str) -> None: ...
+    def noted(self, text: str, progress: "Progress") -> None: ...
 
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -51,7 +51,7 @@ class Progress:
         shows_bar = sys.stderr.isatty() and not self.quiet
         self._bar = tqdm(total=total, desc=label, unit=unit, file=sys.stderr) if shows_bar else None
         if self._listener is not None and total:
-            self._listener.extended(total, unit)
+            self._listener.extended(total, self)
         self._started = self._last_line = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -66,7 +66,7 @@ class Progress:
     def update(self, amount: int = 1) -> None:
         self.count += amount
         if self._listener is not None:
-            self._listener.updated(amount, self.unit)
+            self._listener.updated(amount, self)
         if self._bar is not None:
             self._bar.update(amount)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -76,7 +76,7 @@ class Progress:
         """There is more to count up to."""
         self.total = (self.total or 0) + amount
         if self._listener is not None:
-            self._listener.extended(amount, self.unit)
+            self._listener.extended(amount, self)
         if self._bar is not None:
             self._bar.total = self.total
             self._bar.refresh()
@@ -91,7 +91,7 @@ class Progress:
         """Print a line, without breaking the bar."""
         text = one_line(text)
         if self._listener is not None:
-            self._listener.noted(text)
+            self._listener.noted(text, self)
         elif self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:

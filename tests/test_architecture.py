@@ -62,8 +62,10 @@ ONLY_IMPORTERS = {
     "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it
     "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
-    "pyarrow": {"pipeline.sources.manifest.parquet"},
     "umap": {"pipeline.reporting.contact_sheet.projection"},
+    "pyarrow": {"pipeline.sources.manifest.parquet"}
+    | {f"pipeline.embedding_files.{name}" for name in ("lance_dataset", "parquet", "tables")},
+    "lance": {"pipeline.embedding_files.lance_dataset"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
     "onnx": {"pipeline.runtimes.onnx_files", "pipeline.runtimes.onnx_weights"},
@@ -106,9 +108,12 @@ ARROWS = {
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
     "energon": "runtimes",
+    "embedding_files": "console files runtimes",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console energon environment evaluation export extraction files frames labeling processes progress "
-    "reporting settings sources training",
+    "commands": "console embedding_files energon environment evaluation export extraction files frames labeling "
+    "processes progress reporting settings sources training",
+    "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
+    "training",
 }
 
 

@@ -1,10 +1,13 @@
 """`import embedonce`: what it offers, what it leaves unloaded, and what an installation adds."""
 
+import ast
 import configparser
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -31,9 +34,34 @@ def test_importing_it_loads_no_torch(tmp_path):
 
 def test_a_cache_is_opened(tmp_path):
     root = make_tiny_cache(tmp_path / "cache", 3)
-    assert embedonce.open_cache is open_reader
+    assert isinstance(embedonce.open_cache(root), embedonce.Cache)
     assert embedonce.open_cache(root).video_uids == open_reader(root).video_uids
     assert embedonce.open_cache(str(root)).label_sets() == open_reader(root).label_sets()
+
+
+def test_type_checkers_see_what_is_imported_lazily():
+    block = next(node for node in ast.parse(Path(embedonce.__file__).read_text()).body if isinstance(node, ast.If))
+    seen = {name.asname: (node.module, name.name) for node in block.body for name in node.names}
+    assert seen == embedonce._EXPORTS and set(embedonce.__all__) == {"__version__", *seen}
+    for name, (module, attribute) in seen.items():
+        assert getattr(embedonce, name) is getattr(import_module(module), attribute)
+
+
+@pytest.mark.slow
+def test_type_checkers_know_the_keywords(tmp_path):
+    lines = [
+        "import embedonce",
+        "embedonce.extract(data_dir='videos', fps=1.0, batch_size='auto')",
+        "embedonce.extract(fsp=1.0)",
+        "embedonce.train(epochs='3')",
+        "embedonce.open_cache('c').embeddings('v').t_sec.nothing",
+    ]
+    (tmp_path / "user.py").write_text("\n".join(lines))
+    (tmp_path / "embedonce").symlink_to(ROOT)
+    command = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", "user.py"]
+    found = subprocess.run(command, cwd=tmp_path, env={**os.environ, "MYPYPATH": "."}, capture_output=True, text=True)
+    errors = [line for line in found.stdout.splitlines() if line.startswith("user.py:") and " error: " in line]
+    assert [line.split(":")[1] for line in errors] == ["3", "4", "5"], found.stdout + found.stderr
 
 
 def test_it_has_a_version_and_nothing_else():

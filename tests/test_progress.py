@@ -30,14 +30,14 @@ class Listener:
     def __init__(self):
         self.heard = []
 
-    def extended(self, amount, unit):
-        self.heard.append(("extended", amount, unit))
+    def extended(self, amount, bar):
+        self.heard.append(("extended", amount, bar.unit, bar.label, bar.count, bar.total))
 
-    def updated(self, amount, unit):
-        self.heard.append(("updated", amount, unit))
+    def updated(self, amount, bar):
+        self.heard.append(("updated", amount, bar.unit, bar.label, bar.count, bar.total))
 
-    def noted(self, text):
-        self.heard.append(("noted", text))
+    def noted(self, text, bar):
+        self.heard.append(("noted", text, bar.label))
 
 
 def test_a_listener_hears_everything_and_nothing_is_printed(capsys, monkeypatch):
@@ -52,5 +52,9 @@ def test_a_listener_hears_everything_and_nothing_is_printed(capsys, monkeypatch)
         bar.update()
     told = capsys.readouterr().err.splitlines()
     assert {line.partition(":")[0] for line in told} == {"afterwards"}
-    assert listener.heard[:3] == [("extended", 3, "frames"), ("updated", 2, "frames"), ("extended", 4, "frames")]
+    assert listener.heard[:3] == [
+        ("extended", 3, "frames", "extracting", 0, 3),
+        ("updated", 2, "frames", "extracting", 2, 3),
+        ("extended", 4, "frames", "extracting", 2, 7),
+    ]
     assert len(listener.heard) == 4 and listener.heard[3][0] == "noted" and "\n" not in listener.heard[3][1]

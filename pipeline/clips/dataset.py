@@ -28,9 +28,10 @@ SHARDS_PER_WINDOW = 8  # shards whose clips are shuffled together: more are more
 class ClipSampling:
     """How a fixed number of frames is taken from each clip.
 
-    resolution: side of the frames in pixels. random: draw new frames and views every epoch, else always take segment
-    centers in view 0. jitter: largest relative change of brightness, contrast and saturation, the same for all frames
-    of a clip. views: number of stored random views to use; 0: only the evaluation crop, None: all.
+    resolution: side of the frames in pixels; 0: items have no frames. random: draw new frames and views every epoch,
+    else always take segment centers in `view`. jitter: largest relative change of brightness, contrast and saturation,
+    the same for all frames of a clip. views: number of stored random views to use; 0: only the evaluation crop, None:
+    all.
     """
 
     frames_per_clip: int
@@ -39,17 +40,19 @@ class ClipSampling:
     seed: int
     jitter: float = 0.0
     views: int | None = None
+    view: int = 0
 
 
 class ClipDataset(Dataset):
     """The clips of a label set that have at least one frame in the cache; items are dicts of tensors.
 
-    frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 if the label set has soft logits;
-    mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start; label, index int64;
-    multi_hot (C,) bool if the label set has several labels per clip; with_texts: also what TextTargets.item()
-    returns. With several teachers, `embeddings` are those of the first of them, and those of the others are added under
-    the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter.
-    Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its own.
+    frames (T, 3, R, R) uint8 unless the resolution is 0; embeddings (T, D) float32; logits (T, C) float32 if the label
+    set has soft logits; mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start;
+    label, index int64; multi_hot (C,) bool if the label set has several labels per clip; with_texts: also what
+    TextTargets.item() returns. With several teachers, `embeddings` are those of the first of them, and those of the
+    others are added under the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects
+    frames, views and jitter. Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its
+    own.
     """
 
     def __init__(
@@ -147,17 +150,18 @@ class ClipDataset(Dataset):
         view = choose_view(num_views, sampling, self.epoch, index)
         images, embeddings, logits = self._read(timeline, at, view)
         main, *added = self.teachers.names
-        if sampling.jitter and sampling.random:
-            images = canonical_frame.jittered(images, *choose_jitter(sampling, self.epoch, index))
         length = sampling.frames_per_clip
         item = {
-            "frames": _padded(images.transpose(0, 3, 1, 2), length),
             "embeddings": _padded(embeddings[main].astype(np.float32), length),
             "mask": _padded(np.ones(len(at), bool), length),
             "t_rel_sec": _padded((timeline.t_sec[at] - clip.start_sec).astype(np.float32), length),
             "label": torch.tensor(clip.label),
             "index": torch.tensor(index),
         }
+        if images is not None:
+            if sampling.jitter and sampling.random:
+                images = canonical_frame.jittered(images, *choose_jitter(sampling, self.epoch, index))
+            item["frames"] = _padded(images.transpose(0, 3, 1, 2), length)
         if clip.labels is not None:
             item["multi_hot"] = torch.from_numpy(multi_hot([clip.labels], len(self._labels.classes))[0])
         if self.texts is not None:
@@ -165,21 +169,25 @@ class ClipDataset(Dataset):
         item |= {item_name(name): _padded(embeddings[name].astype(np.float32), length) for name in added}
         return item if logits is None else item | {"logits": _padded(logits, length)}
 
-    def _read(self, timeline, at: np.ndarray, view: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray | None]:
-        """Crops (T, R, R, 3) uint8, embeddings (T, D) by teacher and, if the label set has them, logits (T, C) of one
-        view."""
+    def _read(
+        self, timeline, at: np.ndarray, view: int
+    ) -> tuple[np.ndarray | None, dict[str, np.ndarray], np.ndarray | None]:
+        """Crops (T, R, R, 3) uint8 if items have frames, embeddings (T, D) by teacher, and logits (T, C) if the label
+        set has them, of one view."""
         side, short_side = self.sampling.resolution, self.reader.identity.canonical_short_side
         needed = dict.fromkeys((*self.teachers.names, *([] if self._head is None else [FIRST])))
         frames, logits = [], []
         embeddings: dict[str, list[np.ndarray]] = {name: [] for name in needed}
         for unit, row in zip(timeline.unit[at], timeline.row[at].tolist(), strict=True):
             shard = self.reader.frames(unit)
-            frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], side, short_side))
+            if side:
+                frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], side, short_side))
             for name, vectors in embeddings.items():
                 vectors.append(self.teachers.column(name, unit).embeddings(row, row + 1, view)[0])
             if self._labels.has_logits and self._labels.stores_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        images, stacked = np.stack(frames), {name: np.stack(vectors) for name, vectors in embeddings.items()}
+        images = np.stack(frames) if side else None
+        stacked = {name: np.stack(vectors) for name, vectors in embeddings.items()}
         if self._head is not None:
             return images, stacked, compute_logits(self._head, stacked[FIRST], f"frames of {self.reader.cache_dir}")
         return images, stacked, np.stack(logits) if logits else None
@@ -222,9 +230,9 @@ def _one_of_each_segment(num_rows: int, draws: np.ndarray) -> np.ndarray:
 
 
 def choose_view(num_views: int, sampling: ClipSampling, epoch: int, index: int) -> int:
-    """The view for all frames of a clip: 0 in evaluation; in training each of K random views once in K epochs."""
+    """The view for all frames of a clip: the given one, or in training each of K random views once in K epochs."""
     if not sampling.random or num_views == 1:
-        return 0
+        return sampling.view
     order = np.random.default_rng((sampling.seed, index)).permutation(num_views - 1)
     return 1 + int(order[epoch % (num_views - 1)])
 

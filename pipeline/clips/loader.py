@@ -14,6 +14,7 @@ from embedonce.cache.errors import CacheError
 from embedonce.pipeline.clips.batch_transport import Collate, as_tensors, usable_workers
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.processes.main_module import without_main
 from embedonce.pipeline.processes.worker_signals import leave_to_parent
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ class Workers:
             )
         try:
             self._loader = _loader(self._datasets, self._requests, usable)
-            return iter(self._loader)
+            with without_main():  # where processes are not forked
+                return iter(self._loader)
         except OSError as error:
             if not usable:
                 raise

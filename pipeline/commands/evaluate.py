@@ -25,16 +25,13 @@ def evaluate(student_size: str | None, teacher_size: str | None, num_actions: in
     from embedonce.pipeline.reporting.console import comparison_table
 
     cache_assertions.check_cache(config.cache_dir, config.label_set, teacher_size, num_actions)
-    encoders = _image_encoders(config) if config.teacher_latency else None
+    encoders = None
+    if config.teacher_latency:
+        from embedonce.pipeline.evaluation.teacher_latency import encoders_for
+
+        encoders = encoders_for(config)
     results = evaluation.evaluate(config, encoders, student_size)
     show(comparison_table(results))
     echo(f"results: {config.output_dir / 'evaluation_results.json'}, predictions.npz")
     echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
     echo(f"report:  {config.output_dir / 'report.html'}")
-
-
-def _image_encoders(config: EvaluateConfig) -> Any:
-    """The teachers to measure, on the device that the student is measured on; ONNX Runtime uses the CPU."""
-    from embedonce.pipeline.evaluation.teacher_latency import image_encoders
-
-    return image_encoders(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, config.teacher_model)

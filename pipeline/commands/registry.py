@@ -5,6 +5,7 @@ from embedonce.pipeline.commands.compare import compare
 from embedonce.pipeline.commands.convert_cache import convert_cache
 from embedonce.pipeline.commands.download_ego4d import download_ego4d
 from embedonce.pipeline.commands.evaluate import evaluate
+from embedonce.pipeline.commands.export_embeddings import export_embeddings
 from embedonce.pipeline.commands.export_student import export_student
 from embedonce.pipeline.commands.extract_teacher import extract_teacher
 from embedonce.pipeline.commands.info import info
@@ -36,6 +37,7 @@ COMMANDS = (
     inspect_cache,
     convert_cache,
     prepare_energon,
+    export_embeddings,
     plan,
     download_ego4d,
     plan_ego4d,

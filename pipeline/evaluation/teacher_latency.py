@@ -15,10 +15,16 @@ from embedonce.models.names import OTHER_LIBRARIES, TEACHER_SIZES, teacher_name
 from embedonce.models.teachers.open_clip import image_tower_for_latency
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.costs import TimedModel, size_of
+from embedonce.pipeline.evaluation.settings import EvaluateConfig
 
 log = logging.getLogger(__name__)
 
 REFERENCE = TEACHER_SIZES["base"]
+
+
+def encoders_for(config: EvaluateConfig) -> dict[str, TimedModel]:
+    """Those of an evaluation, on the device that the student is measured on; ONNX Runtime uses the CPU."""
+    return image_encoders(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, config.teacher_model)
 
 
 def image_encoders(cache_dir: Path | str, device: str, teacher_model: str | None) -> dict[str, TimedModel]:

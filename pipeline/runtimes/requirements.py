@@ -21,6 +21,8 @@ class Requirement:
 ONNX = Requirement(("onnx", "onnxscript", "onnxruntime"), "pip install 'embedonce[export]'")
 ONNX_FILES = Requirement(("onnx", "onnxruntime"), "pip install onnx onnxruntime")
 ENERGON = Requirement(("megatron.energon",), "pip install 'embedonce[energon]'")
+PARQUET = Requirement(("pyarrow",), "pip install 'embedonce[parquet]'")
+LANCE = Requirement(("lance", "pyarrow"), "pip install 'embedonce[lance]'")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
 
 

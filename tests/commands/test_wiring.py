@@ -17,7 +17,6 @@ from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.cache.verify_report import Report
 from embedonce.models import fit_head
-from embedonce.pipeline.commands import evaluate as evaluate_command
 from embedonce.pipeline.commands import verify_cache
 from embedonce.pipeline.evaluation import evaluate as evaluating
 from embedonce.pipeline.evaluation import teacher_latency
@@ -76,7 +75,7 @@ def test_image_encoders_are_loaded_on_the_device_of_the_runtime(tmp_path, monkey
     monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: calls.append(arguments))
     for settings in ({"runtime": "onnx"}, {"device": "mps", "teacher_model": "m.json"}):
         config = EvaluateConfig(tmp_path, tmp_path / "s.pt", tmp_path, teacher_latency=True, **settings)
-        evaluate_command._image_encoders(config)
+        teacher_latency.encoders_for(config)
     assert calls == [(tmp_path, "cpu", None), (tmp_path, "mps", "m.json")]
 
 

@@ -177,6 +177,7 @@ NEEDED = {
     "add-teacher": ["--name", "second"],
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
     "prepare-energon": ["--output-dir", "o"],
+    "export-embeddings": ["--output", "o", "--format", "npy"],
     "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],
     "relabel": ["--classes", __file__],

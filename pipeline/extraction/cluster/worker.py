@@ -29,7 +29,7 @@ from embedonce.pipeline.extraction.cluster.jobs import (
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
-from embedonce.pipeline.progress import heard_by
+from embedonce.pipeline.progress import Progress, heard_by
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup, batched
 from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
@@ -131,15 +131,15 @@ class _Listener:
 
     def __init__(self, put: Callable[[Report], None], stop: threading.Event):
         self._put, self._stop = put, stop
-        self.handler = _Warnings(self.noted)
+        self.handler = _Warnings(lambda text: put(Noted(text)))
 
-    def extended(self, amount: int, unit: str) -> None:
-        self._report(Extended(amount), unit)
+    def extended(self, amount: int, progress: Progress) -> None:
+        self._report(Extended(amount), progress.unit)
 
-    def updated(self, amount: int, unit: str) -> None:
-        self._report(Updated(amount), unit)
+    def updated(self, amount: int, progress: Progress) -> None:
+        self._report(Updated(amount), progress.unit)
 
-    def noted(self, text: str) -> None:
+    def noted(self, text: str, progress: Progress) -> None:
         self._put(Noted(text))
 
     def _report(self, report: Report, unit: str) -> None:
