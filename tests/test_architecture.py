@@ -62,7 +62,9 @@ ONLY_IMPORTERS = {
     "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it
     "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
-    "pyarrow": {"pipeline.sources.manifest.parquet"},
+    "pyarrow": {"pipeline.sources.manifest.parquet"}
+    | {f"pipeline.embedding_files.{name}" for name in ("lance_dataset", "parquet", "tables")},
+    "lance": {"pipeline.embedding_files.lance_dataset"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
     "onnx": {"pipeline.runtimes.onnx_files", "pipeline.runtimes.onnx_weights"},
@@ -103,9 +105,10 @@ ARROWS = {
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
+    "embedding_files": "console files runtimes",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console environment evaluation export extraction files frames labeling processes progress "
-    "reporting settings sources training",
+    "commands": "console embedding_files environment evaluation export extraction files frames labeling processes "
+    "progress reporting settings sources training",
 }
 
 

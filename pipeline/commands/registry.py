@@ -5,6 +5,7 @@ from embedonce.pipeline.commands.compare import compare
 from embedonce.pipeline.commands.convert_cache import convert_cache
 from embedonce.pipeline.commands.download_ego4d import download_ego4d
 from embedonce.pipeline.commands.evaluate import evaluate
+from embedonce.pipeline.commands.export_embeddings import export_embeddings
 from embedonce.pipeline.commands.export_student import export_student
 from embedonce.pipeline.commands.extract_teacher import extract_teacher
 from embedonce.pipeline.commands.info import info
@@ -34,6 +35,7 @@ COMMANDS = (
     merge,
     inspect_cache,
     convert_cache,
+    export_embeddings,
     plan,
     download_ego4d,
     plan_ego4d,

@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import re
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -84,10 +85,14 @@ def sole_writer(folder: Path, command: str) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of processes that no longer run."""
+    """Delete temporary files and folders of processes that no longer run."""
     for path in list_folder(folder):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and not _is_running(int(match[1])) and not path.is_dir():
+        if not match or _is_running(int(match[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             commit.remove(path)
 
 

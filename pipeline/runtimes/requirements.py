@@ -20,6 +20,8 @@ class Requirement:
 
 ONNX = Requirement(("onnx", "onnxscript", "onnxruntime"), "pip install 'embedonce[export]'")
 ONNX_FILES = Requirement(("onnx", "onnxruntime"), "pip install onnx onnxruntime")
+PARQUET = Requirement(("pyarrow",), "pip install 'embedonce[parquet]'")
+LANCE = Requirement(("lance", "pyarrow"), "pip install 'embedonce[lance]'")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
 
 

@@ -65,6 +65,7 @@ EXPORT = EVALUATION + "test_an_export_uses_the_clips_frames_and_formats_of_its_s
 COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_settings_of_the_comparison"
 RECOMPUTE = CACHE + "test_the_requested_rows_are_embedded_again"
 REMOVAL = "cache/test_removal.py::"
+EMBEDDINGS = "embedding_files/test_export.py::"
 MERGE = "commands/test_merge.py::"
 ADD = "extraction/added_teacher/test_add_teacher.py::"
 ADDED = ADD + "test_the_chosen_teacher_is_loaded"
@@ -491,6 +492,16 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "json": (None, PROMPTS + "test_prompts_are_written_to_a_file_that_relabel_reads"),
         "frames": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
+    },
+    "export-embeddings": {
+        "cache_dir": (None, EMBEDDINGS + "test_the_command_writes_what_its_options_say"),
+        "format": (None, EMBEDDINGS + "test_the_command_writes_what_its_options_say"),
+        "output": (None, EMBEDDINGS + "test_the_command_writes_what_its_options_say"),
+        "dtype": (None, EMBEDDINGS + "test_the_command_writes_what_its_options_say"),
+        "view": (None, EMBEDDINGS + "test_the_command_writes_what_its_options_say"),
+        "teacher": (None, EMBEDDINGS + "test_an_added_teacher_is_exported_with_its_identity"),
+        "label_set": (None, EMBEDDINGS + "test_the_command_writes_what_its_options_say"),
+        "overwrite": (None, EMBEDDINGS + "test_only_an_earlier_export_is_replaced_and_only_on_demand"),
     },
     "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},
     "convert-cache": {

@@ -176,6 +176,7 @@ except KeyboardInterrupt:
 NEEDED = {
     "add-teacher": ["--name", "second"],
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
+    "export-embeddings": ["--output", "o", "--format", "npy"],
     "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],
     "relabel": ["--classes", __file__],
