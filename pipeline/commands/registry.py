@@ -13,6 +13,8 @@ from embedonce.pipeline.commands.inspect_cache import inspect_cache
 from embedonce.pipeline.commands.merge import merge
 from embedonce.pipeline.commands.plan import plan
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
+from embedonce.pipeline.commands.pull_cache import pull_cache
+from embedonce.pipeline.commands.push_cache import push_cache
 from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
 from embedonce.pipeline.commands.remove import remove
@@ -36,6 +38,8 @@ COMMANDS = (
     inspect_cache,
     convert_cache,
     export_embeddings,
+    push_cache,
+    pull_cache,
     plan,
     download_ego4d,
     plan_ego4d,

@@ -179,6 +179,8 @@ NEEDED = {
     "export-embeddings": ["--output", "o", "--format", "npy"],
     "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],
+    "pull-cache": ["ann/kitchen", "--output-dir", "o"],
+    "push-cache": ["--repo", "ann/kitchen"],
     "relabel": ["--classes", __file__],
 }
 
