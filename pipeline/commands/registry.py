@@ -15,6 +15,7 @@ from embedonce.pipeline.commands.plan import plan
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
 from embedonce.pipeline.commands.pull_cache import pull_cache
 from embedonce.pipeline.commands.push_cache import push_cache
+from embedonce.pipeline.commands.push_student import push_student
 from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
 from embedonce.pipeline.commands.remove import remove
@@ -40,6 +41,7 @@ COMMANDS = (
     export_embeddings,
     push_cache,
     pull_cache,
+    push_student,
     plan,
     download_ego4d,
     plan_ego4d,

@@ -74,7 +74,7 @@ def _check_repository(hub: Hub, remote: dict[str, RemoteFile], head: str, share:
     if foreign:
         raise InputError(f"{hub.address} holds {foreign[0]}, which is not of such a share; choose another --repo")
     if MANIFEST_NAME in remote:
-        earlier = parsed(_fetched(hub, MANIFEST_NAME, head, work), hub.repo)
+        earlier = parsed(fetched(hub, MANIFEST_NAME, head, work), hub.repo)
         if earlier.kind != share.manifest.kind:
             raise InputError(f"{hub.address} holds a share of another kind ({earlier.kind}); choose another --repo")
     identity = {file.name: file for file in share.manifest.files}.get("cache.json")
@@ -84,10 +84,11 @@ def _check_repository(hub: Hub, remote: dict[str, RemoteFile], head: str, share:
 
 def _may_replace_card(hub: Hub, remote: dict[str, RemoteFile], head: str, work: Path) -> bool:
     """Whether there is no card, or one that a push wrote and nobody has edited."""
-    return CARD_NAME not in remote or is_sealed(_fetched(hub, CARD_NAME, head, work), KIND)
+    return CARD_NAME not in remote or is_sealed(fetched(hub, CARD_NAME, head, work), KIND)
 
 
-def _fetched(hub: Hub, name: str, commit: str, work: Path) -> bytes:
+def fetched(hub: Hub, name: str, commit: str, work: Path) -> bytes:
+    """The bytes of a small file of a commit. work: a folder for temporary files."""
     hub.download(name, commit, work)
     return (work / name).read_bytes()
 

@@ -67,6 +67,7 @@ RECOMPUTE = CACHE + "test_the_requested_rows_are_embedded_again"
 REMOVAL = "cache/test_removal.py::"
 EMBEDDINGS = "embedding_files/test_export.py::"
 HUB = "hub/test_push_and_pull.py::"
+STUDENTS = "hub/test_push_student.py::"
 MERGE = "commands/test_merge.py::"
 ADD = "extraction/added_teacher/test_add_teacher.py::"
 ADDED = ADD + "test_the_chosen_teacher_is_loaded"
@@ -518,6 +519,15 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "repo": (None, HUB + "test_a_pulled_cache_has_everything"),
         "output_dir": (None, HUB + "test_a_pulled_cache_has_everything"),
         "revision": (None, HUB + "test_a_branch_is_pushed_and_pulled"),
+    },
+    "push-student": {
+        "export_dir": (None, STUDENTS + "test_timm_loads_a_pushed_student"),
+        "student_checkpoint": (None, STUDENTS + "test_a_checkpoint_is_uploaded_beside_its_export"),
+        "repo": (None, STUDENTS + "test_timm_loads_a_pushed_student"),
+        "license": (None, STUDENTS + "test_timm_loads_a_pushed_student"),
+        "private": (None, STUDENTS + "test_a_checkpoint_is_uploaded_beside_its_export"),
+        "revision": (None, STUDENTS + "test_a_second_push_replaces_the_first_and_nothing_else"),
+        "dry_run": (None, STUDENTS + "test_a_dry_run_sends_nothing"),
     },
     "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},
     "convert-cache": {

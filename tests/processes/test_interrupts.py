@@ -181,6 +181,7 @@ NEEDED = {
     "plan-ego4d": ["--data-dir", "d"],
     "pull-cache": ["ann/kitchen", "--output-dir", "o"],
     "push-cache": ["--repo", "ann/kitchen"],
+    "push-student": ["--repo", "ann/student"],
     "relabel": ["--classes", __file__],
 }
 
