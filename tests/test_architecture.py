@@ -51,6 +51,7 @@ COMMANDS = (
         "verification",
     ),
     *("merge", "refresh", "removal", "remove"),
+    "pull_cache",
 )
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in VIDEO}
@@ -66,6 +67,7 @@ ONLY_IMPORTERS = {
     "pyarrow": {"pipeline.sources.manifest.parquet"}
     | {f"pipeline.embedding_files.{name}" for name in ("lance_dataset", "parquet", "tables")},
     "lance": {"pipeline.embedding_files.lance_dataset"},
+    "huggingface_hub": {f"pipeline.hub.{name}" for name in ("client", "failures")},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
     "onnx": {"pipeline.runtimes.onnx_files", "pipeline.runtimes.onnx_weights"},
@@ -108,12 +110,13 @@ ARROWS = {
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
     "energon": "runtimes",
-    "embedding_files": "console files runtimes",
-    "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console embedding_files energon environment evaluation export extraction files frames labeling "
-    "processes progress reporting settings sources training",
     "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
     "training",
+    "embedding_files": "console files runtimes",
+    "hub": "checkpoints console embedding_files export files progress",
+    "demo_teacher": "clips files frames labeling metrics processes progress sources training",
+    "commands": "console embedding_files energon environment evaluation export extraction files frames hub labeling "
+    "processes progress reporting settings sources training",
 }
 
 

@@ -14,6 +14,9 @@ from embedonce.pipeline.commands.merge import merge
 from embedonce.pipeline.commands.plan import plan
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
 from embedonce.pipeline.commands.prepare_energon import prepare_energon
+from embedonce.pipeline.commands.pull_cache import pull_cache
+from embedonce.pipeline.commands.push_cache import push_cache
+from embedonce.pipeline.commands.push_student import push_student
 from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
 from embedonce.pipeline.commands.remove import remove
@@ -38,6 +41,9 @@ COMMANDS = (
     convert_cache,
     prepare_energon,
     export_embeddings,
+    push_cache,
+    pull_cache,
+    push_student,
     plan,
     download_ego4d,
     plan_ego4d,

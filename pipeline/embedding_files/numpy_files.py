@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from embedonce.pipeline.embedding_files.row_labels import clip_values
 from embedonce.pipeline.embedding_files.selection import EmbeddingSelection
 from embedonce.pipeline.embedding_files.tables import OnRows
 
@@ -56,7 +57,7 @@ def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 def _index(selection: EmbeddingSelection, dtype: str) -> dict:
     document = selection.description() | {"dtype": dtype, "videos": list(_videos(selection))}
     if selection.label_set is not None:
-        document["clips"] = list(_clips(selection))
+        document["clips"] = clip_values(selection.label_set)
     return document
 
 
@@ -64,11 +65,3 @@ def _videos(selection: EmbeddingSelection) -> Iterator[dict]:
     for uid in selection.video_uids:
         files = {"features": f"{uid}.npy", "times": f"{uid}.times.npy"}
         yield {"video_uid": uid, "source": selection.source_of(uid), "rows": selection.num_rows_of(uid), **files}
-
-
-def _clips(selection: EmbeddingSelection) -> Iterator[dict]:
-    labels = selection.label_set
-    for clip in labels.clips if labels is not None else ():
-        names = [labels.classes[number] for number in clip.all_labels] if labels is not None else []
-        times = {"start_sec": clip.start_sec, "end_sec": clip.end_sec}
-        yield {"video_uid": clip.video_uid, "clip_id": clip.clip_id, **times, "labels": names, "split": clip.split}

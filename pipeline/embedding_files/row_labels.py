@@ -1,11 +1,11 @@
-"""The labels of single rows, from the clips that they are in."""
+"""The clips of a label set as plain values, and the labels of single rows, from the clips that they are in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.cache.labels import ClipLabel
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.schema import Segment
 from embedonce.cache.timelines import VideoTimeline
 
@@ -42,3 +42,18 @@ def labels_of_rows(
             splits_of[row].add(clip.split)
     labels = [[classes[number] for number in sorted(numbers)] for numbers in classes_of]
     return RowLabels(labels, ["+".join(sorted(splits)) or None for splits in splits_of])
+
+
+def clip_values(labels: LabelSet) -> list[dict]:
+    """All clips of a label set as JSON values, with names of classes."""
+    return [
+        {
+            "video_uid": clip.video_uid,
+            "clip_id": clip.clip_id,
+            "start_sec": clip.start_sec,
+            "end_sec": clip.end_sec,
+            "labels": [labels.classes[number] for number in clip.all_labels],
+            "split": clip.split,
+        }
+        for clip in labels.clips
+    ]

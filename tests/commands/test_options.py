@@ -67,6 +67,8 @@ COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_settings_of_the_
 RECOMPUTE = CACHE + "test_the_requested_rows_are_embedded_again"
 REMOVAL = "cache/test_removal.py::"
 EMBEDDINGS = "embedding_files/test_export.py::"
+HUB = "hub/test_push_and_pull.py::"
+STUDENTS = "hub/test_push_student.py::"
 MERGE = "commands/test_merge.py::"
 ADD = "extraction/added_teacher/test_add_teacher.py::"
 ADDED = ADD + "test_the_chosen_teacher_is_loaded"
@@ -504,6 +506,30 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher": (None, EMBEDDINGS + "test_an_added_teacher_is_exported_with_its_identity"),
         "label_set": (None, EMBEDDINGS + "test_the_command_writes_what_its_options_say"),
         "overwrite": (None, EMBEDDINGS + "test_only_an_earlier_export_is_replaced_and_only_on_demand"),
+    },
+    "push-cache": {
+        "cache_dir": (None, HUB + "test_a_pulled_cache_has_everything"),
+        "repo": (None, HUB + "test_a_pulled_cache_has_everything"),
+        "license": (None, HUB + "test_a_license_is_required"),
+        "frames": (None, HUB + "test_embeddings_are_shared_without_a_single_pixel"),
+        "i_have_the_right_to_share": (None, HUB + "test_caches_of_known_data_sets_need_an_explicit_right"),
+        "private": (None, HUB + "test_a_private_repository_is_created_as_one"),
+        "revision": (None, HUB + "test_a_branch_is_pushed_and_pulled"),
+        "dry_run": (None, HUB + "test_a_dry_run_shows_the_card_and_sends_nothing"),
+    },
+    "pull-cache": {
+        "repo": (None, HUB + "test_a_pulled_cache_has_everything"),
+        "output_dir": (None, HUB + "test_a_pulled_cache_has_everything"),
+        "revision": (None, HUB + "test_a_branch_is_pushed_and_pulled"),
+    },
+    "push-student": {
+        "export_dir": (None, STUDENTS + "test_timm_loads_a_pushed_student"),
+        "student_checkpoint": (None, STUDENTS + "test_a_checkpoint_is_uploaded_beside_its_export"),
+        "repo": (None, STUDENTS + "test_timm_loads_a_pushed_student"),
+        "license": (None, STUDENTS + "test_timm_loads_a_pushed_student"),
+        "private": (None, STUDENTS + "test_a_checkpoint_is_uploaded_beside_its_export"),
+        "revision": (None, STUDENTS + "test_a_second_push_replaces_the_first_and_nothing_else"),
+        "dry_run": (None, STUDENTS + "test_a_dry_run_sends_nothing"),
     },
     "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},
     "convert-cache": {

@@ -180,6 +180,9 @@ NEEDED = {
     "export-embeddings": ["--output", "o", "--format", "npy"],
     "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],
+    "pull-cache": ["ann/kitchen", "--output-dir", "o"],
+    "push-cache": ["--repo", "ann/kitchen"],
+    "push-student": ["--repo", "ann/student"],
     "relabel": ["--classes", __file__],
 }
 

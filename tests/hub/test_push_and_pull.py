@@ -1,0 +1,513 @@
+"""A cache that is pushed and pulled again is the same cache; whatever goes wrong leaves no half of one."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from embedonce.cache import documents
+from embedonce.cache.layout import Layout
+from embedonce.cache.removal import remove, videos_removal
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.verify import verify
+from embedonce.pipeline.hub import uploading
+from embedonce.pipeline.hub.cache_files import is_cache_file
+from tests.commands.test_cli import call, error_of
+from tests.extraction.test_runner import content
+from tests.support.fake_hub import TOKEN, FakeHub, hub
+from tests.support.shared_units import SECRET, make_shared_cache
+
+__all__ = ["hub"]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # huggingface_hub's own
+]
+REPO, MANIFEST = "ann/kitchen", "embedonce_cache.json"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    return make_shared_cache(tmp_path_factory.mktemp("original") / "cache", "hdf5")
+
+
+@pytest.fixture
+def cache(original, tmp_path) -> Path:
+    return shutil.copytree(original, tmp_path / "cache")
+
+
+def push_words(cache: Path, *more) -> list:
+    return ["push-cache", "--cache-dir", cache, "--repo", REPO, "--license", "cc-by-4.0", *more]
+
+
+def push(cache: Path, *more) -> str:
+    return call(*push_words(cache, *more))
+
+
+def push_error(cache: Path, *more, code: int = 5) -> str:
+    return error_of(*push_words(cache, *more), code=code)
+
+
+def pull_error(tmp_path: Path, *more, code: int = 5) -> str:
+    error = error_of("pull-cache", REPO, "--output-dir", tmp_path / "copy", *more, code=code)
+    assert not (tmp_path / "copy").exists()
+    return error
+
+
+def pull(tmp_path: Path, *more) -> Path:
+    call("pull-cache", REPO, "--output-dir", tmp_path / "copy", *more)
+    return tmp_path / "copy"
+
+
+def shard_sha256(cache: Path) -> str:
+    """The hash of a frame shard."""
+    return max(open_reader(cache).records.items())[1].sha256
+
+
+def shard_of(hub: FakeHub) -> str:
+    """The name of a frame shard in the repository."""
+    return next(name for name in hub.content(REPO) if name.startswith("frames/"))
+
+
+# -- what arrives ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["hdf5", "webdataset"])
+def test_a_pulled_cache_has_everything(hub, tmp_path, backend):
+    cache = make_shared_cache(tmp_path / "cache", backend)
+    output = push(cache)
+    assert f"next: python cli.py pull-cache --output-dir kitchen {REPO}" in output
+    output = call("pull-cache", REPO, "--output-dir", tmp_path / "copy")
+    assert "19 embedded frames of 6 videos, teacher fake" in output
+    report = verify(tmp_path / "copy")
+    assert report.problems == [] and report.extra == [] and report.unfinished == {} and report.uncovered == {}
+    assert content(tmp_path / "copy") == content(cache)
+    theirs, mine = open_reader(cache), open_reader(tmp_path / "copy")
+    assert theirs.label_sets() == mine.label_sets() == ("computed", "main", "plain")
+    assert theirs.label_set("main") == mine.label_set("main")
+    unit = max(mine.records)
+    assert (theirs.all_logits("main", unit) == mine.all_logits("main", unit)).all()
+    assert (theirs.teachers.all_embeddings("second", unit) == mine.teachers.all_embeddings("second", unit)).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "copy"]
+
+
+def test_a_pulled_cache_can_be_extended(cache, hub, tmp_path):
+    push(cache)
+    copy = pull(tmp_path)
+    with closing(open_writer(copy, open_reader(copy).identity)) as writer:
+        writer.write_manifest()
+    assert verify(copy).problems == []
+
+
+def test_nothing_that_concerns_only_its_maker_is_uploaded(cache, hub):
+    for record in sorted((cache / "records").glob("*.json")):
+        document = documents.parse(record.read_bytes(), "record")
+        document["provenance"] |= {"host": "anns-laptop", "device": "cpu"}
+        record.write_bytes(documents.serialize_with_checksum(document))
+    for name in ("extract_config.yaml", "file_fingerprints.json", "notes.txt"):
+        (cache / name).write_text("/home/ann/videos")
+    (cache / "labels" / "mine.txt").write_text("notes")
+    output = push(cache)
+    uploaded = hub.content(REPO)
+    assert {name for name in uploaded if not is_cache_file(name)} == {".gitattributes", "README.md", MANIFEST}
+    everything = b"".join(uploaded.values())
+    for private in (b"anns-laptop", b"/home/ann", str(cache).encode(), socket.gethostname().encode() + b'"'):
+        assert private not in everything
+    assert b'"device":"cpu"' in everything
+    assert "not shared: 2 files (extract_config.yaml, file_fingerprints.json)" in output  # the others were never known
+
+
+def test_a_path_of_this_machine_in_a_document_is_pointed_out(cache, hub, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    path = Layout.at(cache).label_set_document("main")
+    document = documents.parse(path.get(), "label set")
+    document["facts"] = {"prompts_from": "/home/ann/prompts.yaml"}
+    path.replace(documents.serialize_with_checksum(document))
+    assert "note: labels/main/label_set.json has a path of this machine in it" in push(cache, "--dry-run")
+
+
+def test_a_dry_run_shows_the_card_and_sends_nothing(cache, hub, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    output = push(cache, "--dry-run")
+    assert "57 files" in output and "frames: 5 files" in output and "license: cc-by-4.0" in output
+    assert "names of videos are in it, such as a.mp4, secretvideo.mp4, b.mp4" in output
+    assert hub.requests == []
+
+
+def test_the_card_describes_the_cache(cache, hub):
+    push(cache)
+    card = hub.content(REPO)["README.md"].decode()
+    front = card.split("---\n")[1]
+    assert "license: cc-by-4.0" in front and "tags: [embedonce" in front
+    assert "| teacher | fake |" in card and f"pull-cache {REPO} --output-dir kitchen" in card
+    assert "`main`: 2 classes" in card and "further teacher `second`" in card
+
+
+def test_the_manifest_lists_every_file_with_its_hash(cache, hub):
+    push(cache)
+    uploaded = hub.content(REPO)
+    listed = json.loads(uploaded[MANIFEST])["files"]
+    found = {name: hashlib.sha256(data).hexdigest() for name, data in uploaded.items() if is_cache_file(name)}
+    assert {file["name"]: file["sha256"] for file in listed} == found and len(found) > 40
+
+
+def test_a_branch_is_pushed_and_pulled(cache, hub, tmp_path):
+    push(cache, "--revision", "v2")
+    assert MANIFEST not in hub.content(REPO) and MANIFEST in hub.content(REPO, branch="v2")
+    assert "is not a shared cache" in pull_error(tmp_path, code=4)
+    pull(tmp_path, "--revision", "v2")
+
+
+def test_a_private_repository_is_created_as_one(cache, hub, tmp_path):
+    push(cache, "--private")
+    assert hub.repositories["dataset", REPO].is_private
+    pull(tmp_path)
+
+
+# -- without frames ----------------------------------------------------------------------------------------------------
+
+
+def test_embeddings_are_shared_without_a_single_pixel(cache, hub, tmp_path):
+    push(cache, "--no-frames")
+    uploaded = hub.content(REPO)
+    tables = {"embeddings/first.parquet", "embeddings/second.parquet"}
+    labels = {f"label_sets/{name}.json" for name in ("main", "plain", "computed")}
+    assert set(uploaded) == {".gitattributes", "README.md", MANIFEST, *tables, *labels}
+    jpegs = [jpeg for unit in open_reader(cache).records for jpeg in open_reader(cache).batch(unit).jpegs]
+    everything = b"".join(uploaded.values())
+    assert len(jpegs) == 19 and not any(jpeg[2:] in everything for jpeg in jpegs)
+    output = call("pull-cache", REPO, "--output-dir", tmp_path / "copy")
+    assert "embeddings without frames" in output and "not to train students" in output
+    assert pq.read_table(tmp_path / "copy" / "embeddings" / "first.parquet").num_rows == 19
+    clips = json.loads((tmp_path / "copy" / "label_sets" / "main.json").read_text())["clips"]
+    assert len(clips) == len(open_reader(cache).label_set("main").clips) and clips[0]["labels"][0] in ("cut", "stir")
+
+
+def test_both_kinds_are_not_mixed_in_one_repository(cache, hub):
+    push(cache)
+    assert "holds cache.json, which is not of such a share" in push_error(cache, "--no-frames", code=2)
+
+
+# -- licenses ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_license_is_required(cache, hub):
+    words = ["push-cache", "--cache-dir", cache, "--repo", REPO]
+    assert "--license must be the identifier of the license" in error_of(*words)
+    assert "such as cc-by-4.0" in error_of(*words, "--license", "All rights reserved!")
+    assert hub.requests == []
+
+
+UUID = "0a1b2c3d-0000-4000-8000-00000000000"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "name", "without_frames"),
+    [
+        (f"full_scale/{UUID}1.mp4", "", "Ego4D", False),
+        ("a.mp4", "fho-verbs", "Ego4D", False),
+        ("P01/P01_101.MP4", "", "EPIC-KITCHENS", True),
+        ("a.mp4", "egtea-actions", "EGTEA", True),
+    ],
+)
+def test_caches_of_known_data_sets_need_an_explicit_right(tmp_path, hub, source, kind, name, without_frames):
+    from embedonce.cache.labels import LabelSet
+    from tests.conftest import make_cache_identity, planned_segment, planned_video
+
+    with closing(open_writer(tmp_path / "cache", make_cache_identity())) as writer:
+        writer.extend_plan([planned_video("a", source=source)], [planned_segment("a", 2)], 4)
+        writer.create_label_set(LabelSet("x", "none", ("one",), (), None, {"annotations": kind} if kind else {}), None)
+        writer.write_manifest()
+    error = push_error(tmp_path / "cache", code=2)
+    assert f"seems to be made from {name}" in error and "--i-have-the-right-to-share" in error
+    if not without_frames:
+        assert "what is computed from its videos" in push_error(tmp_path / "cache", "--no-frames", code=2)
+    assert hub.repositories == {}
+    push(tmp_path / "cache", "--i-have-the-right-to-share")
+    assert name in hub.content(REPO)["README.md"].decode()
+
+
+# -- interrupted pushes ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_commits(monkeypatch):
+    monkeypatch.setattr(uploading, "FILES_OF_COMMIT", 10)
+    monkeypatch.setattr(uploading, "FILES_AT_ONCE", 3)
+
+
+@pytest.mark.parametrize("failure", [503, "cut"])
+def test_a_failed_push_is_never_taken_for_a_whole_one_and_continues(cache, hub, tmp_path, small_commits, failure):
+    made = []
+
+    def third_commit_fails(method: str, path: str):
+        made.append(path) if method == "POST" and "/commit/" in path else None
+        return failure if len(made) == 3 and "/commit/" in path else None
+
+    hub.faults.append(third_commit_fails)
+    assert "run the same command again" in push_error(cache)
+    assert len(hub.content(REPO)) == (31 if failure == "cut" else 21)  # "cut": the answer alone is lost
+    assert MANIFEST not in hub.content(REPO)
+    assert "upload was not finished" in pull_error(tmp_path, code=4)
+    before = set(hub.uploads())
+    hub.requests.clear()
+    push(cache)
+    assert before and not before & set(hub.uploads())  # nothing is uploaded twice
+    assert content(pull(tmp_path)) == content(cache)
+
+
+def test_an_upload_that_fails_in_the_middle_is_continued(cache, hub, tmp_path):
+    hub.fail("PUT", shard_sha256(cache), 500, times=20)
+    error = push_error(cache)
+    assert "failed to upload files with status 500" in error and "run the same command again" in error
+    assert MANIFEST not in hub.content(REPO)
+    hub.faults.clear()
+    push(cache)
+    assert content(pull(tmp_path)) == content(cache)
+
+
+def test_one_failing_request_is_tried_again(cache, hub, tmp_path):
+    hub.fail("PUT", "/objects/", 503)
+    hub.fail("PUT", "/objects/", "cut")
+    push(cache)
+    pull(tmp_path)
+
+
+def test_a_second_push_sends_what_is_new_and_deletes_what_is_gone(cache, hub, tmp_path):
+    push(cache)
+    remove(cache, videos_removal([SECRET], is_withdrawal=True))
+    hub.requests.clear()
+    push(cache)
+    everything = b"".join(hub.content(REPO).values())
+    assert SECRET.encode() not in everything
+    assert content(pull(tmp_path)) == content(cache)
+    hub.requests.clear()
+    push(cache)
+    assert hub.uploads() == []
+
+
+def test_a_state_between_two_pushes_is_the_old_share_or_the_new_one(cache, hub, tmp_path, small_commits):
+    push(cache)
+    old = content(cache)
+    remove(cache, videos_removal([SECRET], is_withdrawal=True))
+    push(cache)
+    new, repository = content(cache), hub.repositories["dataset", REPO]
+    whole = [name for name, files in repository.commits.items() if MANIFEST in files]
+    assert len(whole) > 1
+    for number, commit in enumerate(whole):
+        call("pull-cache", REPO, "--output-dir", tmp_path / f"copy{number}", "--revision", commit)
+        assert content(tmp_path / f"copy{number}") in (old, new)
+
+
+def test_an_edited_card_stays(cache, hub):
+    push(cache)
+    repository = hub.repositories["dataset", REPO]
+    repository.add_commit({**repository.head, "README.md": b"---\nlicense: mit\n---\nMine.\n"})
+    push(cache)
+    assert hub.content(REPO)["README.md"].endswith(b"Mine.\n")
+
+
+def test_another_push_at_the_same_time_is_noticed(cache, hub):
+    push(cache)
+    (cache / "manifest.json").write_bytes((cache / "manifest.json").read_bytes())
+    repository = hub.repositories["dataset", REPO]
+
+    def another_commit(method: str, path: str):
+        if method == "POST" and "/commit/" in path:
+            repository.add_commit({**repository.head, "plan/000099.json": b"{}"})
+
+    hub.faults.append(another_commit)
+    assert "was changed by someone else meanwhile" in push_error(cache)
+
+
+# -- refused pushes ----------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_cache_is_not_uploaded(cache, hub):
+    shard = sorted((cache / "frames").iterdir())[1]
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    error = push_error(cache, code=4)
+    assert "is damaged, so nothing was uploaded" in error and shard.name in error
+    assert hub.repositories == {}
+
+
+def test_a_cache_that_is_being_written_is_refused(cache, hub):
+    with closing(open_writer(cache, open_reader(cache).identity)):
+        assert "is being written by another process" in push_error(cache, code=4)
+    assert hub.repositories == {}
+
+
+def test_a_cache_that_changes_while_it_is_uploaded_gets_no_manifest(cache, hub):
+    def change(method: str, path: str):
+        if method == "PUT":
+            with closing(open_writer(cache, open_reader(cache).identity)) as writer:
+                writer.write_manifest()
+            os.utime(cache / "manifest.json", ns=(1, 1))
+
+    hub.faults.append(change)
+    assert "was changed while it was shared" in push_error(cache, code=4)
+    assert MANIFEST not in hub.content(REPO)
+
+
+def test_a_repository_of_something_else_is_left_alone(cache, hub, tmp_path):
+    push(cache)
+    repository = hub.repositories["dataset", REPO]
+    repository.add_commit({**repository.head, "model.bin": b"weights"})
+    assert "holds model.bin, which is not of such a share" in push_error(cache, code=2)
+    other = make_shared_cache(tmp_path / "other", "webdataset")
+    repository.add_commit({name: data for name, data in repository.head.items() if name != "model.bin"})
+    assert "holds another cache" in push_error(other, code=2)
+
+
+@pytest.mark.parametrize("name", ["kitchen", "a/b/c", "ann/..", "ann/a--b", "ann/x.git", "-a/b", "ann/b c"])
+def test_names_of_repositories_are_checked_first(cache, hub, tmp_path, name):
+    assert "is not a repository" in error_of("push-cache", "--cache-dir", cache, "--license", "mit", "--repo", name)
+    assert "is not a repository" in error_of("pull-cache", "--output-dir", tmp_path / "x", "--", name)
+    assert hub.requests == []
+
+
+def test_without_a_token_nothing_is_verified_or_sent(cache, hub, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
+    monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: None)
+    assert "not logged in" in (error := push_error(cache)) and "hf auth login" in error
+    assert hub.requests == []
+
+
+def test_a_token_is_refused_without_being_printed(cache, hub):
+    hub.readers = ()
+    error = push_error(cache)
+    assert "does not accept the token" in error and "hf auth login" in error and TOKEN not in error
+    hub.readers, hub.writers = (TOKEN,), ()
+    error = push_error(cache)
+    assert "not allowed to create it" in error and TOKEN not in error
+
+
+def test_an_unreachable_hub_is_a_sentence(cache, hub, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert "http://127.0.0.1:9 cannot be reached" in push_error(cache)
+    assert "http://127.0.0.1:9 cannot be reached" in pull_error(tmp_path)
+
+
+# -- pulls -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_file_is_refused_by_name_and_downloaded_again_later(cache, hub, tmp_path):
+    push(cache)
+    name = shard_of(hub)
+    oid = hub.repositories["dataset", REPO].head[name]
+    sound = hub.objects[oid]
+    hub.objects[oid] = sound[:-1] + b"?"
+    assert f"{name} is not the file that {MANIFEST} lists" in pull_error(tmp_path, code=4)
+    hub.objects[oid] = sound
+    hub.requests.clear()
+    assert content(pull(tmp_path)) == content(cache)
+    downloads = [request for request in hub.requests if request.startswith("GET") and "frames" in request]
+    assert f"GET /datasets/{REPO}/resolve/" in downloads[0] and name in downloads[0]
+
+
+def test_a_pull_that_was_cut_off_continues(cache, hub, tmp_path):
+    push(cache)
+    last = json.loads(hub.content(REPO)[MANIFEST])["files"][-1]["name"]
+    hub.fail("GET", last, 500, times=12)
+    assert "run the same command again" in pull_error(tmp_path)
+    assert (tmp_path / ".copy.pull").is_dir()
+    hub.faults.clear()
+    hub.requests.clear()
+    assert content(pull(tmp_path)) == content(cache)
+    downloads = [request for request in hub.requests if request.startswith("GET") and "resolve" in request]
+    assert 0 < len(downloads) < 10 and any(last in request for request in downloads)
+    assert not (tmp_path / ".copy.pull").exists()
+
+
+def test_connections_that_end_in_the_middle_are_resumed(cache, hub, tmp_path):
+    push(cache)
+    hub.fail("GET", shard_of(hub), "cut", times=2)
+    assert content(pull(tmp_path)) == content(cache)
+
+
+def test_a_repository_that_changes_meanwhile_is_pulled_as_it_was(cache, hub, tmp_path):
+    push(cache)
+    before = content(cache)
+    changes = iter([True])
+
+    def change(name: str) -> None:
+        if next(changes, False):
+            repository = hub.repositories["dataset", REPO]
+            repository.add_commit({".gitattributes": b""})
+
+    hub.before_download = change
+    assert content(pull(tmp_path)) == before
+
+
+def test_an_unfinished_pull_of_another_state_keeps_only_what_belongs(cache, hub, tmp_path):
+    push(cache)
+    hub.fail("GET", "manifest.json", 404)
+    pull_error(tmp_path)
+    remove(cache, videos_removal([SECRET], is_withdrawal=True))
+    push(cache)
+    copy = pull(tmp_path)
+    assert content(copy) == content(cache) and verify(copy).extra == []
+    assert not any(SECRET.encode() in path.read_bytes() for path in copy.rglob("*") if path.is_file())
+
+
+def test_existing_folders_and_unfinished_pulls_of_others_are_kept(cache, hub, tmp_path):
+    push(cache)
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "mine").write_text("keep")
+    assert "exists already" in error_of("pull-cache", REPO, "--output-dir", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy")
+    (tmp_path / ".copy.pull").mkdir()
+    (tmp_path / ".copy.pull" / "mine").write_text("keep")
+    assert "holds an unfinished pull of something else" in pull_error(tmp_path, code=2)
+    assert (tmp_path / ".copy.pull" / "mine").read_text() == "keep"
+    assert "is inside the cache" in error_of("pull-cache", REPO, "--output-dir", cache / "x", code=4)
+
+
+NAMES = ("../evil", "/etc/evil", "frames/../../evil", "frames/000000.h5\n", "labels/x", "a\0b", "frames/000000.h5")
+FORMS = (b"", b"[]", b"{}", b'{"format": 2}', b"\xff", b'{"format":1,"kind":"other","files":[{}]}')
+
+
+def test_names_of_a_manifest_lead_nowhere_else_and_other_forms_are_a_sentence(cache, hub, tmp_path):
+    push(cache)
+    repository = hub.repositories["dataset", REPO]
+    pushed = repository.head
+    for name in NAMES:
+        document = json.loads(pushed[MANIFEST])
+        document["files"].append({"name": name, "size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()})
+        repository.add_commit({**pushed, MANIFEST: json.dumps(document).encode(), name: b"evil"})
+        assert "cannot be the name of a file of it" in pull_error(tmp_path, code=4), name
+    for data in FORMS:
+        repository.add_commit({**pushed, MANIFEST: data})
+        assert "is not a list of shared files" in pull_error(tmp_path, code=4), data
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".copy.pull", "cache"]
+    assert {path.name for path in (tmp_path / ".copy.pull").iterdir()} <= {MANIFEST, ".pulled-from", ".cache"}
+
+
+def test_what_is_not_a_cache_or_not_there_is_a_sentence(cache, hub, tmp_path):
+    assert f"dataset {REPO} does not exist" in pull_error(tmp_path)
+    push(cache)
+    assert "has no revision 'v9'" in pull_error(tmp_path, "--revision", "v9")
+    repository = hub.repositories["dataset", REPO]
+    repository.add_commit({"data.csv": b"1,2\n"})
+    assert "it is not a shared cache" in pull_error(tmp_path, code=4)
+
+
+def test_files_that_match_the_manifest_but_make_no_sound_cache_are_refused(cache, hub, tmp_path):
+    push(cache)
+    repository = hub.repositories["dataset", REPO]
+    document = json.loads(repository.head[MANIFEST])
+    document["files"] = [file for file in document["files"] if file["name"] != shard_of(hub)]
+    repository.add_commit({**repository.head, MANIFEST: json.dumps(document).encode()})
+    assert "holds a damaged cache" in pull_error(tmp_path, code=4)
+
+
+def test_a_full_disk_is_a_sentence(cache, hub, tmp_path, monkeypatch):
+    push(cache)
+    monkeypatch.setattr("embedonce.pipeline.files.disk_space.free_bytes", lambda where: 1000)
+    assert "make space, or choose another --output-dir" in pull_error(tmp_path)
