@@ -99,6 +99,7 @@ ARROWS = {
     "video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
+    "search": "",
     "reporting": "clips console frames metrics",
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
