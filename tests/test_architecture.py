@@ -99,14 +99,14 @@ ARROWS = {
     "video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
-    "search": "",
-    "reporting": "clips console frames metrics",
+    "search": "checkpoints clips extraction files frames images naming progress settings teachers video",
+    "reporting": "clips console frames metrics search",
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console environment evaluation export extraction files frames labeling processes progress "
-    "reporting settings sources training",
+    "reporting search settings sources training",
 }
 
 
