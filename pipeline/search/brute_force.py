@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 MAX_LENGTH = 1.05  # of a row: embeddings are unit vectors up to rounding and what the cache tolerates
 FEW_ROWS = 200_000  # up to here it takes longer to import torch than to do without
 BLOCK_ROWS = 4096
-FIRST_CANDIDATES = 4096
+FIRST_CANDIDATES = 512
 
 
 class Candidates(NamedTuple):

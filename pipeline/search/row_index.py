@@ -1,7 +1,8 @@
 """The search index of a cache: the vectors of all its rows in flat files, which are read through memory maps.
 
 It is kept outside of the cache. Each of its files, called parts, has the vectors of some shards, which are known by
-their SHA-256: when the cache has grown, only new shards are read, into a new part. A damaged part is made again.
+their SHA-256: when the cache has grown, only new shards are read, into a new part. A part is made again if it is
+damaged, and if shards were removed from the cache, so that nothing is left of removed videos.
 """
 
 import contextlib
@@ -108,7 +109,7 @@ class RowIndex:
 def open_index(
     folder: Path, records: Mapping[str, Record], width: int, read: ReadVectors, rows_per_part: int
 ) -> RowIndex:
-    """The index in a folder, after adding what it lacks. The folder is created.
+    """The index in a folder, which is created, after adding what it lacks and removing what the cache no longer has.
 
     records: of the units to search. width: D. read: the vectors of a unit, in the order of its rows. rows_per_part:
     after about so many rows a part is published, so that an interrupted run is continued there. StorageError if the
@@ -116,12 +117,12 @@ def open_index(
     """
     wanted = {record.sha256: unit for unit, record in records.items() if record.num_rows}
     parts = _stored_parts(folder, width)
-    if not _has_all(parts, wanted):
+    if _shards(parts) != wanted.keys():
         with sole_writer(folder, COMMAND):
-            parts = _worth_keeping(_stored_parts(folder, width), wanted)
+            parts = [part for part in _stored_parts(folder, width) if wanted.keys() >= _shards([part])]
             missing = wanted.keys() - _shards(parts)
-            units = [unit for digest, unit in wanted.items() if digest in missing]
-            _add(folder, parts, {unit: records[unit] for unit in sorted(units)}, width, read, rows_per_part)
+            units = sorted(wanted[digest] for digest in missing)
+            _add(folder, parts, [records[unit] for unit in units], width, read, rows_per_part)
     return _opened(parts, wanted, width)
 
 
@@ -180,40 +181,27 @@ def _shards(parts: Sequence[Part]) -> set[str]:
     return {unit.sha256 for part in parts for unit in part.units}
 
 
-def _has_all(parts: Sequence[Part], wanted: Mapping[str, str]) -> bool:
-    return wanted.keys() <= _shards(parts)
-
-
-def _worth_keeping(parts: list[Part], wanted: Mapping[str, str]) -> list[Part]:
-    """The parts of which at least half of the rows are still in the cache."""
-    return [
-        part
-        for part in parts
-        if 2 * sum(unit.num_rows for unit in part.units if unit.sha256 in wanted) >= part.num_rows
-    ]
-
-
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
 def _add(
-    folder: Path, parts: list[Part], records: Mapping[str, Record], width: int, read: ReadVectors, rows_per_part: int
+    folder: Path, parts: list[Part], records: Sequence[Record], width: int, read: ReadVectors, rows_per_part: int
 ) -> None:
     """Write the vectors of these units in further parts, which are added to the list."""
-    total = sum(record.num_rows for record in records.values())
+    total = sum(record.num_rows for record in records)
     check_space(folder, total * width * VALUE_BYTES, "choose another folder with --index-dir")
+    _publish(folder, parts)
     _delete_unlisted(folder, parts)
     with Progress(total, "search index", "frames") as progress:
-        for units in _groups(records, rows_per_part):
-            parts.append(_write_part(folder, units, width, read, progress))
+        for group in _groups(records, rows_per_part):
+            parts.append(_write_part(folder, group, width, read, progress))
             _publish(folder, parts)
-    _publish(folder, parts)
 
 
-def _groups(records: Mapping[str, Record], rows_per_part: int) -> Iterator[list[Record]]:
+def _groups(records: Sequence[Record], rows_per_part: int) -> Iterator[list[Record]]:
     """The records in groups of about so many rows."""
     group: list[Record] = []
-    for record in records.values():
+    for record in records:
         group.append(record)
         if sum(one.num_rows for one in group) >= rows_per_part:
             yield group
@@ -260,21 +248,11 @@ def _delete_unlisted(folder: Path, parts: Sequence[Part]) -> None:
 
 
 def _opened(parts: Sequence[Part], wanted: Mapping[str, str], width: int) -> RowIndex:
-    """The rows of the wanted units. wanted: SHA-256 of a shard -> unit."""
-    units, sizes, blocks, checksums = [], [0], [], []
-    left = dict(wanted)
-    for part in parts:
-        vectors, first, stop = part.vectors(width), 0, 0  # [first, stop): rows that belong to the next block
-        for unit in part.units:
-            name = left.pop(unit.sha256, None)
-            if name is None:
-                blocks.append(vectors[first:stop])
-                first = stop = stop + unit.num_rows
-                continue
-            units.append(name)
-            sizes.append(unit.num_rows)
-            checksums.append((part, unit.crc32))
-            stop += unit.num_rows
-        blocks.append(vectors[first:stop])
-    used = tuple(block for block in blocks if len(block))
-    return RowIndex(tuple(units), np.cumsum(sizes), used, tuple(checksums))
+    """The rows of all parts. wanted: SHA-256 of a shard -> unit."""
+    stored = [(part, unit) for part in parts for unit in part.units]
+    return RowIndex(
+        units=tuple(wanted[unit.sha256] for _, unit in stored),
+        starts=np.cumsum([0, *(unit.num_rows for _, unit in stored)]),
+        blocks=tuple(part.vectors(width) for part in parts),
+        checksums=tuple((part, unit.crc32) for part, unit in stored),
+    )

@@ -82,9 +82,12 @@ def test_products_that_are_less_exact_than_expected_are_noticed(monkeypatch, cap
     assert exact[np.setdiff1d(np.arange(2000), first.rows)].max() <= first.limit < first.scores[0]
 
 
-def test_the_error_of_products_in_half_precision_is_bounded():
+@pytest.mark.parametrize("rounds_query", [True, False])
+def test_the_error_of_products_in_half_precision_is_bounded(rounds_query):
     for seed in range(20):
         blocks, query = made_blocks(seed, width=512), made_query(seed, 512)
+        if not rounds_query:
+            query = query.astype(np.float16).astype(np.float32)
         found = brute_force._in_half_precision(blocks, query)
         difference = np.abs(found.scores - expected(blocks, query)).max()
         assert difference <= found.error < 2e-3

@@ -7,6 +7,7 @@ import pytest
 
 from embedonce.cache.labels import ClipLabel
 from embedonce.pipeline.search import brute_force
+from embedonce.pipeline.search.brute_force import Candidates
 from embedonce.pipeline.search.moments import best_moments, format_time
 from embedonce.pipeline.search.rows import RowTable
 
@@ -41,6 +42,13 @@ def test_moments_are_those_of_a_loop_over_all_rows(seed, gap, top, monkeypatch):
     scores = rows[:, 0].astype(np.float32)
     assert [row for row, _ in found] == expected(table, scores, top, gap)
     assert [score for _, score in found] == [scores[row] for row, _ in found]
+
+
+def test_a_moment_counts_only_if_no_other_row_can_be_better():
+    first = Candidates(np.array([0, 1]), np.array([0.9, 0.5], np.float32), 0.6)
+    second = Candidates(np.array([0, 2, 1]), np.array([0.9, 0.55, 0.5], np.float32), -np.inf)
+    found = best_moments([first, second], made_table(0), 2, 0.0)
+    assert found == [(0, pytest.approx(0.9)), (2, pytest.approx(0.55))]
 
 
 def test_no_more_candidates_are_scored_than_are_needed(monkeypatch):

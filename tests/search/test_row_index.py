@@ -76,16 +76,17 @@ def test_rows_are_found_by_their_numbers(units, tmp_path):
     np.testing.assert_array_equal(index.vectors(rows), np.stack([units.vectors[unit][row] for unit, row in places]))
 
 
-def test_shards_that_were_removed_are_not_searched_and_mostly_unused_parts_are_dropped(units, tmp_path):
+def test_nothing_is_left_of_shards_that_were_removed(units, tmp_path):
     units.open(tmp_path / "index")
-    for unit in ("000002", "000004"):
-        del units.records[unit], units.vectors[unit]
-    index = units.open(tmp_path / "index")
-    assert units.read_units == [] and len(index.blocks) == 1
-    units.records["000006"] = SimpleNamespace(unit="000006", sha256="new", num_rows=1)
-    units.vectors["000006"] = np.ones((1, WIDTH), np.float16)
+    removed = units.vectors.pop("000002")
+    del units.records["000002"]
     units.open(tmp_path / "index")
-    assert units.read_units == ["000001", "000006"] and len(parts(tmp_path / "index")) == 1
+    assert units.read_units == ["000001"]  # which was in the same part
+    assert len(parts(tmp_path / "index")) == 2
+    assert not any(removed.tobytes() in path.read_bytes() for path in (tmp_path / "index").iterdir())
+    del units.vectors["000004"], units.records["000004"]
+    units.open(tmp_path / "index")
+    assert units.read_units == [] and len(parts(tmp_path / "index")) == 1
 
 
 def test_a_shard_of_the_same_name_with_other_content_is_read(units, tmp_path):
