@@ -71,6 +71,7 @@ ONLY_IMPORTERS = {
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
     "ray": {f"pipeline.extraction.cluster.{name}" for name in ("node", "ray_session")},
+    "faiss": {"pipeline.search.approximate"},
     "aiohttp": {"pipeline.remote_files.addresses"},
     "ego4d": set(),  # a program of its own,
 }
@@ -99,7 +100,7 @@ ARROWS = {
     "video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
-    "search": "checkpoints clips extraction files frames images naming progress settings teachers video",
+    "search": "checkpoints clips extraction files frames images naming progress runtimes settings teachers video",
     "reporting": "clips console frames metrics search",
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",

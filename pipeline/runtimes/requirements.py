@@ -20,6 +20,7 @@ class Requirement:
 
 ONNX = Requirement(("onnx", "onnxscript", "onnxruntime"), "pip install 'embedonce[export]'")
 ONNX_FILES = Requirement(("onnx", "onnxruntime"), "pip install onnx onnxruntime")
+FAISS = Requirement(("faiss",), "pip install 'embedonce[index]'")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
 
 

@@ -31,6 +31,7 @@ from embedonce.pipeline.progress import Progress
 log = logging.getLogger(__name__)
 
 HEAD, SUFFIX = "index.json", ".f16"
+APPROXIMATE = "rows.faiss"  # the approximate index of the same rows, if there is one
 VALUE_BYTES = np.dtype(np.float16).itemsize
 COMMAND = "search-cache"
 
@@ -237,10 +238,10 @@ def _publish(folder: Path, parts: Sequence[Part]) -> None:
 
 
 def _delete_unlisted(folder: Path, parts: Sequence[Part]) -> None:
-    """Delete parts that are no longer used, and what an interrupted run left."""
+    """Delete what has vectors of other rows: parts that are no longer used, and what an interrupted run left."""
     listed = {part.path.name for part in parts}
     for name in os.listdir(folder):
-        if name.endswith((SUFFIX, SUFFIX + partial_files.PARTIAL)) and name not in listed:
+        if name.removesuffix(partial_files.PARTIAL).endswith((SUFFIX, APPROXIMATE)) and name not in listed:
             commit.remove(folder / name)
 
 

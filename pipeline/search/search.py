@@ -8,11 +8,11 @@ from embedonce.cache.errors import StorageError
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.search import brute_force, near_duplicates, queries
+from embedonce.pipeline.search import approximate, brute_force, near_duplicates, queries
 from embedonce.pipeline.search.moments import Duplicates, Frame, FramePair, Moment, best_moments
 from embedonce.pipeline.search.row_index import discard
 from embedonce.pipeline.search.searched_cache import SearchedCache
-from embedonce.pipeline.search.settings import SearchConfig
+from embedonce.pipeline.search.settings import FAISS, SearchConfig
 from embedonce.pipeline.teachers.teacher import Teacher
 
 ATTEMPTS = 3
@@ -139,7 +139,10 @@ def _allowed(searched: SearchedCache, frame: queries.StoredFrame | None) -> np.n
 
 
 def _best_rows(searched: SearchedCache, query: np.ndarray, allowed: np.ndarray | None) -> list[tuple[int, float]]:
-    found = brute_force.ranked(searched.index.blocks, query, allowed)
+    if searched.config.index == FAISS:
+        found = approximate.ranked(searched.folder, searched.index, query, allowed)
+    else:
+        found = brute_force.ranked(searched.index.blocks, query, allowed)
     return best_moments(found, searched.table, searched.config.top, searched.config.min_gap)
 
 

@@ -72,7 +72,7 @@ class SearchedCache:
         rows_per_part = TEACHER_ROWS if self.student is None else STUDENT_ROWS
         records, width = self.reader.records, self.reader.identity.teacher.embed_dim
         try:
-            return open_index(self.root / self._name, records, width, read, rows_per_part)
+            return open_index(self.folder, records, width, read, rows_per_part)
         except StorageError as error:
             advice = "" if "--index-dir" in str(error) else "; choose another folder with --index-dir"
             raise StorageError(f"{error}{advice}") from error
@@ -91,12 +91,12 @@ class SearchedCache:
             with contextlib.suppress(AttributeError):
                 delattr(self, name)
 
-    @property
-    def _name(self) -> str:
-        """The name of the folder of this cache's index: by the cache's place and identity, and the student's bytes."""
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of this cache's index, named by the cache's place and identity, and the student's bytes."""
         identity, place = identity_document(self.reader.identity), str(_absolute(self.reader.cache_dir))
         cache = commit.sha256(commit.to_json([identity, place]))[:24]
-        return cache if self.student is None else f"{cache}-{self.student.digest[:24]}"
+        return self.root / (cache if self.student is None else f"{cache}-{self.student.digest[:24]}")
 
     def _teacher_vectors(self, unit: str) -> np.ndarray:
         return self.reader.all_embeddings(unit)[:, 0]

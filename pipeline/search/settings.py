@@ -10,6 +10,7 @@ from embedonce.pipeline.settings.choices import SPLITS
 from embedonce.pipeline.settings.options import CACHE, DATA, OUTPUT, STUDENT, setting
 
 QUERIES = ("text", "image", "video", "class_name")
+EXACT, FAISS = "exact", "faiss"
 MAX_TOP = 10_000
 
 
@@ -48,6 +49,12 @@ class SearchConfig(Settings):
         help="Label set of the labels, the splits and --class-name.",
         group=CACHE,
         default_text="the cache's only label set",
+    )
+    index: str = setting(
+        EXACT,
+        "exact: compare the query with every frame. faiss: an approximate index, for many millions of frames.",
+        group=CACHE,
+        choices=(EXACT, FAISS),
     )
     index_dir: Path | None = setting(
         help="Folder of the search index, outside of the cache.",

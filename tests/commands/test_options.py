@@ -511,6 +511,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "min_gap": ("--min-gap 1.5", SEARCHED + "test_a_stored_moment_is_searched_for_without_a_teacher"),
         "split": ("--split val", SEARCHED + "test_a_split_and_its_label_set"),
         "label_set": ("--label-set mine", SEARCHED + "test_a_split_and_its_label_set"),
+        "index": (
+            "--index faiss",
+            "search/test_approximate.py::test_moments_are_found_by_the_command",
+        ),
         "index_dir": ("--index-dir elsewhere", SEARCHED + "test_a_damaged_vector_of_a_text_is_computed_again"),
         "student": ("--student a.pt", "search/test_student_rows.py::test_frames_are_embedded_once_per_checkpoint"),
         "teacher_model": ("--teacher-model RN50", SEARCH_TEACHER),
