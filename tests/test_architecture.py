@@ -76,6 +76,7 @@ ONLY_IMPORTERS = {
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
     "ray": {f"pipeline.extraction.cluster.{name}" for name in ("node", "ray_session")},
+    "faiss": {"pipeline.search.approximate"},
     "aiohttp": {"pipeline.remote_files.addresses"},
     "ego4d": set(),  # a program of its own,
 }
@@ -104,19 +105,20 @@ ARROWS = {
     "video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
-    "search": "",
-    "reporting": "clips console frames metrics runtimes search",
+    "reporting": "clips console frames metrics runtimes",
+    "search": "checkpoints clips extraction files frames images metrics naming progress reporting runtimes settings "
+    "teachers video",
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
     "energon": "runtimes",
+    "embedding_files": "console files runtimes",
     "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
     "training",
-    "embedding_files": "console files runtimes",
     "hub": "checkpoints console embedding_files export files progress",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console embedding_files energon environment evaluation export extraction files frames hub labeling "
-    "processes progress reporting settings sources training",
+    "processes progress reporting search settings sources training",
 }
 
 

@@ -223,15 +223,30 @@ def check_fit(
     student_size: the size that the user asserts. some_classes: whether the label set may have only some of the
     student's classes, in any order.
     """
-    size, embed_dim = checkpoint.student.size, checkpoint.student.embed_dim
+    size = checkpoint.student.size
     if student_size is not None and size != student_size:
         raise CheckpointError(f"{path} is a student of size {size}, not {student_size}")
+    _check_width(path, checkpoint, teacher)
+    _check_classes(path, checkpoint, labels, some_classes)
+    _check_weights(path, checkpoint, teacher)
+
+
+def check_teacher(path: Path, checkpoint: Checkpoint, teacher: TeacherIdentity) -> None:
+    """CheckpointError, in one sentence, if the student does not embed in the space of this teacher."""
+    _check_width(path, checkpoint, teacher)
+    _check_weights(path, checkpoint, teacher)
+
+
+def _check_width(path: Path, checkpoint: Checkpoint, teacher: TeacherIdentity) -> None:
+    embed_dim = checkpoint.student.embed_dim
     if embed_dim != teacher.embed_dim:
         raise CheckpointError(
             f"{path} has {embed_dim}-d embeddings, but the cache's teacher has {teacher.embed_dim}-d ones: it was "
             "trained from another cache; give that one with --cache-dir"
         )
-    _check_classes(path, checkpoint, labels, some_classes)
+
+
+def _check_weights(path: Path, checkpoint: Checkpoint, teacher: TeacherIdentity) -> None:
     if checkpoint.teacher.weights_sha256 != teacher.weights_sha256:
         raise CheckpointError(
             f"{path} was trained from the teacher {checkpoint.teacher.name} with other weights than the cache's "

@@ -70,9 +70,14 @@ class Predictions:
 def require_finite(predictions: Predictions, checkpoint: Path) -> None:
     """CheckpointError if the student's outputs are NaN or infinite."""
     if not predictions.is_finite:
-        raise CheckpointError(
-            f"{checkpoint}: model outputs are NaN or infinite, because training diverged; train again with a lower --lr"
-        )
+        raise diverged(checkpoint)
+
+
+def diverged(checkpoint: Path) -> CheckpointError:
+    """The error of a student whose outputs are NaN or infinite."""
+    return CheckpointError(
+        f"{checkpoint}: model outputs are NaN or infinite, because training diverged; train again with a lower --lr"
+    )
 
 
 def among_classes(predictions: Predictions, known: Sequence[str], classes: Sequence[str]) -> Predictions:

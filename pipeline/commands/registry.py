@@ -21,6 +21,7 @@ from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
 from embedonce.pipeline.commands.remove import remove
 from embedonce.pipeline.commands.repair_cache import repair_cache
+from embedonce.pipeline.commands.search_cache import search_cache
 from embedonce.pipeline.commands.train_student import train_student
 from embedonce.pipeline.commands.verify_cache import verify_cache
 
@@ -38,6 +39,7 @@ COMMANDS = (
     refresh,
     merge,
     inspect_cache,
+    search_cache,
     convert_cache,
     prepare_energon,
     export_embeddings,

@@ -23,6 +23,7 @@ ONNX_FILES = Requirement(("onnx", "onnxruntime"), "pip install onnx onnxruntime"
 ENERGON = Requirement(("megatron.energon",), "pip install 'embedonce[energon]'")
 PARQUET = Requirement(("pyarrow",), "pip install 'embedonce[parquet]'")
 LANCE = Requirement(("lance", "pyarrow"), "pip install 'embedonce[lance]'")
+FAISS = Requirement(("faiss",), "pip install 'embedonce[index]'")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
 
 

@@ -247,9 +247,19 @@ ABSURD = {
         *(("--max-gb", value, "'--max-gb'") for value in ("nan", "inf", "0", "1e300")),
         *(("--max-hours", value, "'--max-hours'") for value in ("nan", "inf", "-1")),
     ],
+    "search-cache": [
+        ("--top", "1" + 12 * "0", "--top must be at most"),
+        *(("--min-gap", value, "--min-gap must be") for value in ("nan", "inf", "-1")),
+        ("--threshold", "nan", "--threshold must be"),
+    ],
     "plan-ego4d": [("--fps", "1e300", "--fps must be at most 1000"), ("--fps", "1e-300", "--fps must be at least")],
 }
-GIVEN = {"plan-ego4d": ["--data-dir", "d"], "relabel": ["--classes", __file__], "compare": ["a", "b"]}
+GIVEN = {
+    "plan-ego4d": ["--data-dir", "d"],
+    "search-cache": ["--text", "cup"],
+    "relabel": ["--classes", __file__],
+    "compare": ["a", "b"],
+}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.search import search as searching
 from embedonce.pipeline.sources.ego4d.download import download
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
@@ -74,6 +75,8 @@ ADD = "extraction/added_teacher/test_add_teacher.py::"
 ADDED = ADD + "test_the_chosen_teacher_is_loaded"
 RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
+SEARCHED, SEARCH_COMMAND = "search/test_search.py::", "search/test_search_cache.py::"
+SEARCH_TEACHER = SEARCHED + "test_the_teacher_is_loaded_with_the_given_options"
 OWN_FILES = "files/test_own_files.py::"
 MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relabels_and_verifies"
 PROGRAMS = "teachers/test_program_runs.py::test_a_program_extracts_and_its_rows_are_embedded_again"
@@ -531,6 +534,42 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "revision": (None, STUDENTS + "test_a_second_push_replaces_the_first_and_nothing_else"),
         "dry_run": (None, STUDENTS + "test_a_dry_run_sends_nothing"),
     },
+    "search-cache": {
+        "cache_dir": (
+            "--cache-dir elsewhere",
+            SEARCHED + "test_a_text_is_embedded_once_and_nothing_is_written_into_the_cache",
+        ),
+        "text": ("--text other", SEARCHED + "test_a_text_is_embedded_once_and_nothing_is_written_into_the_cache"),
+        "image": (None, SEARCHED + "test_an_image_is_seen_as_the_teacher_sees_frames"),
+        "video": (None, SEARCHED + "test_a_stored_moment_is_searched_for_without_a_teacher"),
+        "time": (None, SEARCHED + "test_a_stored_moment_is_searched_for_without_a_teacher"),
+        "class_name": (None, SEARCHED + "test_a_class_is_searched_for_by_its_stored_vector"),
+        "duplicates": (None, SEARCH_COMMAND + "test_near_duplicates_are_listed"),
+        "threshold": ("--threshold 0.5", SEARCH_COMMAND + "test_near_duplicates_are_listed"),
+        "top": ("--top 3", SEARCH_COMMAND + "test_the_table_has_the_best_moments"),
+        "min_gap": ("--min-gap 1.5", SEARCHED + "test_a_stored_moment_is_searched_for_without_a_teacher"),
+        "split": ("--split val", SEARCHED + "test_a_split_and_its_label_set"),
+        "label_set": ("--label-set mine", SEARCHED + "test_a_split_and_its_label_set"),
+        "index": (
+            "--index faiss",
+            "search/test_approximate.py::test_moments_are_found_by_the_command",
+        ),
+        "index_dir": ("--index-dir elsewhere", SEARCHED + "test_a_damaged_vector_of_a_text_is_computed_again"),
+        "student": ("--student a.pt", "search/test_student_rows.py::test_frames_are_embedded_once_per_checkpoint"),
+        "teacher_model": ("--teacher-model RN50", SEARCH_TEACHER),
+        "teacher_module": ("--teacher-module mine.py", SEARCH_TEACHER),
+        "teacher_onnx": ("--teacher-onnx a.onnx", SEARCH_TEACHER),
+        "teacher_torchscript": ("--teacher-torchscript a.pt", SEARCH_TEACHER),
+        "teacher_weights": ("--teacher-weights random", SEARCH_TEACHER),
+        "teacher_activation": ("--teacher-activation gelu", SEARCH_TEACHER),
+        "teacher_preprocess": ("--teacher-preprocess laion2b", SEARCH_TEACHER),
+        "json": ("--json a.json", SEARCH_COMMAND + "test_the_json_file_has_what_the_library_returns"),
+        "html": ("--html a.html", SEARCH_COMMAND + "test_the_page_shows_the_moments"),
+        "overwrite": ("--overwrite", SEARCH_COMMAND + "test_files_of_others_are_not_replaced"),
+        "device": ("--device cpu", SEARCH_TEACHER),
+        "seed": ("--seed 4", SEARCH_TEACHER),
+        "config": FILE_OF_DEFAULTS,
+    },
     "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},
     "convert-cache": {
         "cache_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
@@ -553,6 +592,7 @@ CALLED = {  # the function that each command passes its settings to, and the arg
     "relabel": (extract_teacher, "relabel", "--annotations moments --data-dir videos"),
     "add-teacher": (adding, "run", "--name second"),
     "plan": (data_plan, "plan_data", "--data-dir videos"),
+    "search-cache": (searching, "find_moments", "--text cup"),
     "plan-ego4d": (plan_ego4d, "plan", "--data-dir videos"),
     "download-ego4d": (download, "Download", ""),
 }

@@ -184,6 +184,7 @@ NEEDED = {
     "push-cache": ["--repo", "ann/kitchen"],
     "push-student": ["--repo", "ann/student"],
     "relabel": ["--classes", __file__],
+    "search-cache": ["--text", "cup"],
 }
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from embedonce.pipeline.metrics.near_duplicates import Pair, near_duplicates
 from embedonce.pipeline.reporting.contact_sheet.contents import Content
 from embedonce.pipeline.reporting.contact_sheet.films import Video, image
 from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, counted, file_name, seconds, text
-from embedonce.pipeline.search.near_duplicates import Pair, near_duplicates
 
 MIN_COSINE = 0.98
 MOST_PAIRS, OPEN_PAIRS = 24, 8

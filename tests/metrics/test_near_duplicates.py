@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from embedonce.pipeline.search import near_duplicates as module
-from embedonce.pipeline.search.near_duplicates import near_duplicates, outliers
+from embedonce.pipeline.metrics import near_duplicates as module
+from embedonce.pipeline.metrics.near_duplicates import near_duplicates, outliers
 
 
 def made_rows(seed: int, count: int = 40) -> tuple[np.ndarray, list[str]]:
