@@ -98,11 +98,11 @@ ARROWS = {
     "extraction": "console engines files frames images labeling naming processes progress settings sources teachers "
     "video",
     "clips": "frames metrics processes",
-    "checkpoints": "metrics",
+    "checkpoints": "frames metrics",
     "reporting": "clips console frames metrics",
-    "training": "checkpoints clips console files processes progress reporting settings splits",
+    "training": "checkpoints clips console files frames processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
-    "export": "checkpoints clips console evaluation metrics runtimes settings",
+    "export": "checkpoints clips console evaluation frames metrics runtimes settings",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console environment evaluation export extraction files frames labeling processes progress "
     "reporting settings sources training",

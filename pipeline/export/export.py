@@ -22,13 +22,14 @@ from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.export.card import CARD_NAME, model_card
 from embedonce.pipeline.export.exported_student import ExportedStudent
-from embedonce.pipeline.export.facts import HeldOutFacts, clip_seconds, facts_of
+from embedonce.pipeline.export.facts import HeldOutFacts, facts_of
 from embedonce.pipeline.export.folder import MARK, PARITY_NAME, check_folder, publish
 from embedonce.pipeline.export.format import ExportFormat, ExportInputs
 from embedonce.pipeline.export.parity import Parity, check_parity, measure_parity
 from embedonce.pipeline.export.registry import load_format
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.export.weights import weight_files
+from embedonce.pipeline.frames.preprocessing import clip_seconds
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.runtimes.requirements import as_pipeline_error, require
 
@@ -62,7 +63,8 @@ def export(config: ExportConfig) -> Export:
     checkpoint.check_fit(config.student_checkpoint, meta, main_teacher(meta, reader)[1], labels)
     commit.check_writable(folder.parent)  # the new folder is written there before it is renamed
     clips = held_out(config.evaluation_settings(config.split, config.num_samples), meta, reader, labels)
-    facts = facts_of(meta, reader.identity, clip_seconds(labels))
+    digest = commit.sha256(config.student_checkpoint.read_bytes())
+    facts = facts_of(meta, reader.identity, clip_seconds(labels), labels.multi_label, digest)
     calibration_frames, calibration_split = _calibration(config, meta, reader, labels)
     inputs = ExportInputs.of(student, facts, calibration_frames)
     log.info("comparing on %d %s clips", len(clips), config.split)
