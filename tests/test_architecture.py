@@ -37,6 +37,7 @@ VIDEO = (
     *("codecs", "color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
     *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "seeking"),
     *("sought_packets", "tracks"),
+    *("all_frames", "h264_writer", "live"),
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
@@ -51,6 +52,7 @@ COMMANDS = (
         "verification",
     ),
     *("merge", "refresh", "removal", "remove"),
+    "predict",
 )
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in VIDEO}
@@ -103,8 +105,9 @@ ARROWS = {
     "training": "checkpoints clips console files frames processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation frames metrics runtimes settings",
+    "predict": "checkpoints extraction files frames metrics processes remote_files runtimes settings sources video",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console environment evaluation export extraction files frames labeling processes progress "
+    "commands": "console environment evaluation export extraction files frames labeling predict processes progress "
     "reporting settings sources training",
 }
 

@@ -12,6 +12,7 @@ from embedonce.pipeline.commands.inspect_cache import inspect_cache
 from embedonce.pipeline.commands.merge import merge
 from embedonce.pipeline.commands.plan import plan
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
+from embedonce.pipeline.commands.predict import predict
 from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
 from embedonce.pipeline.commands.remove import remove
@@ -25,6 +26,7 @@ COMMANDS = (
     evaluate,
     compare,
     export_student,
+    predict,
     relabel,
     add_teacher,
     verify_cache,

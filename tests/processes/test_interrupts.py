@@ -179,6 +179,7 @@ NEEDED = {
     "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],
     "relabel": ["--classes", __file__],
+    "predict": ["v.mp4"],
 }
 
 
