@@ -31,6 +31,7 @@ from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.export.weights import weight_files
 from embedonce.pipeline.frames.preprocessing import clip_seconds
 from embedonce.pipeline.metrics import accuracy
+from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME, read_calibration
 from embedonce.pipeline.runtimes.requirements import as_pipeline_error, require
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def export(config: ExportConfig) -> Export:
     clip_facts = HeldOutFacts(labels.name, config.split, calibration_split, trained.top1, teacher_top1)
     files[CARD_NAME] = model_card(facts, clip_facts, sizes, parity, formats).encode()
     files[PARITY_NAME] = json.dumps({name: figures.as_dict() for name, figures in parity.items()}, indent=2).encode()
+    files |= copied_calibration(config.student_checkpoint.parent / CALIBRATION_NAME, digest)
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
     return Export(config.output_dir, sizes, parity)
@@ -121,6 +123,17 @@ def _write_formats(
         check_parity(name, parity[name], export_format.limits)
         files |= written
     return files, parity
+
+
+def copied_calibration(path: Path, digest: str) -> dict[str, bytes]:
+    """The file with the temperature and thresholds that evaluate fitted to this checkpoint, if there is one."""
+    if not path.exists():
+        return {}
+    calibration = read_calibration(path)
+    if calibration.checkpoint_sha256 != digest:
+        log.warning("%s is the calibration of another checkpoint and is not copied; evaluate this one again", path)
+        return {}
+    return {CALIBRATION_NAME: calibration.as_json()}
 
 
 def _calibration(
