@@ -17,6 +17,8 @@ from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.metrics.calibration_file import Calibration
 from tests.support.predicted_videos import PredictedVideos
 
+pytestmark = pytest.mark.integration
+
 
 def run(world: PredictedVideos, *words: object, student: Path | None = None):
     arguments = [*map(str, words), "--student", str(student or world.checkpoint)]

@@ -6,6 +6,8 @@ import pytest
 from embedonce.pipeline.predict.student import Student
 from tests.support.predicted_videos import CLIPS, VIDEOS
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def student(world) -> Student:

@@ -13,6 +13,8 @@ from embedonce.pipeline.frames.clip_frames import segment_centers
 from embedonce.pipeline.predict.student import Student
 from tests.support.predicted_videos import FRAMES, RESOLUTION
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def student(world) -> Student:
