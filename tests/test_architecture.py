@@ -37,6 +37,7 @@ VIDEO = (
     *("codecs", "color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
     *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "seeking"),
     *("sought_packets", "tracks"),
+    *("all_frames", "h264_writer", "live"),
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
@@ -52,6 +53,7 @@ COMMANDS = (
     ),
     *("merge", "refresh", "removal", "remove"),
     "pull_cache",
+    "predict",
 )
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in VIDEO}
@@ -104,21 +106,22 @@ ARROWS = {
     "extraction": "console engines files frames images labeling naming processes progress settings sources teachers "
     "video",
     "clips": "frames metrics processes",
-    "checkpoints": "metrics",
+    "checkpoints": "frames metrics",
     "reporting": "clips console frames metrics runtimes",
     "search": "checkpoints clips extraction files frames images metrics naming progress reporting runtimes settings "
     "teachers video",
-    "training": "checkpoints clips console files processes progress reporting settings splits",
-    "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
-    "export": "checkpoints clips console evaluation metrics runtimes settings",
     "energon": "runtimes",
     "embedding_files": "console files runtimes",
+    "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
+    "export": "checkpoints clips console evaluation frames metrics runtimes settings",
+    "training": "checkpoints clips console files frames processes progress reporting settings splits",
     "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
     "training",
     "hub": "checkpoints console embedding_files export files progress",
+    "predict": "checkpoints extraction files frames metrics processes remote_files runtimes settings sources video",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console embedding_files energon environment evaluation export extraction files frames hub labeling "
-    "processes progress reporting search settings sources training",
+    "predict processes progress reporting search settings sources training",
 }
 
 

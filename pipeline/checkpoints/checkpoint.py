@@ -9,15 +9,17 @@ import torch
 from torch import Tensor
 
 from embedonce.cache.labels import LabelSet
-from embedonce.cache.limits import MAX_FRAMES_PER_CLIP, MAX_NAME, brief
-from embedonce.cache.schema import MAX_UID_LENGTH, UID_PATTERN, TeacherIdentity
+from embedonce.cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_NAME, MAX_STORED_PIXELS, MIN_FPS, brief
+from embedonce.cache.schema import INTERPOLATIONS, MAX_UID_LENGTH, UID_PATTERN, TeacherIdentity
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.names import MAX_WIDTH
 from embedonce.models.student import StudentConfig, VideoStudent, build_student, config_from
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT, check_format, read_tensors, write_tensors
 from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.frames.preprocessing import CROPS, Preprocessing
 from embedonce.pipeline.metrics.json_forms import Number, OrNull, Text, find_mismatch
 
+MAX_CLIP_SEC = 1e6
 MAX_TEACHERS = 64  # of a student, besides the first
 _REQUIRED = {  # forms of metrics.json_forms
     "student": {...: object},
@@ -34,6 +36,15 @@ _OPTIONAL = {
     "selected_by": Text(MAX_NAME),
     "class_weights": [float],
     "main_teacher": Text(MAX_UID_LENGTH),
+    "multi_label": bool,
+    "preprocessing": {
+        **{name: Text(MAX_NAME) for name in ("input", "crop", "interpolation", "t_rel_sec")},
+        **{name: Number(1, MAX_STORED_PIXELS, int) for name in ("resolution", "canonical_short_side")},
+        "frames_per_second": OrNull(Number(MIN_FPS, MAX_FPS)),
+        "jpeg_quality": Number(1, 100, int),
+        "clip_seconds": Number(0, MAX_CLIP_SEC),
+        "crop_fraction": Number(0, 1),
+    },
     "added_teachers": [
         {
             "label": Text(MAX_UID_LENGTH),
@@ -75,7 +86,8 @@ class Checkpoint:
     clips it was trained on or selected by. epoch, from 1, and selection, the values logged for it: of the best epoch.
     selected_by: the score that it is the best by. class_weights: of the task term; None: all 1. main_teacher: the name
     that `teacher` had in the cache if it was an added one, else None. added_teachers: further ones, whose embeddings it
-    has projections for; None if there are none. model: its weights.
+    has projections for; None if there are none. multi_label: whether clips have any number of classes. preprocessing:
+    how frames were prepared. Both are None in files of earlier versions. model: its weights.
     """
 
     student: StudentConfig
@@ -91,6 +103,8 @@ class Checkpoint:
     class_weights: list[float] | None = None
     main_teacher: str | None = None
     added_teachers: list[AddedCheckpointTeacher] | None = None
+    multi_label: bool | None = None
+    preprocessing: Preprocessing | None = None
 
     def as_dict(self) -> dict:
         """The content of the file: plain values and tensors, without fields that are None."""
@@ -98,6 +112,8 @@ class Checkpoint:
         values |= {name: dataclasses.asdict(values[name]) for name in ("student", "teacher")}
         if self.added_teachers is not None:
             values["added_teachers"] = list(map(dataclasses.asdict, self.added_teachers))
+        if self.preprocessing is not None:
+            values["preprocessing"] = dataclasses.asdict(self.preprocessing)
         return {"format": FORMAT, **{name: value for name, value in values.items() if value is not None}}
 
 
@@ -113,6 +129,7 @@ def new_checkpoint(
     class_weights: Iterable[float] | None = None,
     main_teacher: str | None = None,
     added_teachers: Iterable[AddedCheckpointTeacher] = (),
+    preprocessing: Preprocessing | None = None,
 ) -> Checkpoint:
     """A checkpoint of this student, whose classes are those of the label set. See Checkpoint for the fields."""
     return Checkpoint(
@@ -128,6 +145,8 @@ def new_checkpoint(
         class_weights=None if class_weights is None else list(class_weights),
         main_teacher=main_teacher,
         added_teachers=list(added_teachers) or None,
+        multi_label=labels.multi_label,
+        preprocessing=preprocessing,
         model=student.state_dict(),
     )
 
@@ -146,7 +165,16 @@ def load(path: Path) -> Checkpoint:
     fields |= {"student": _config(path, content), "teacher": CheckpointTeacher(**content["teacher"])}
     if "added_teachers" in fields:
         fields["added_teachers"] = _added_teachers(path, fields["added_teachers"])
+    if "preprocessing" in fields:
+        fields["preprocessing"] = _preprocessing(path, fields["preprocessing"])
     return Checkpoint(**fields)
+
+
+def _preprocessing(path: Path, values: dict) -> Preprocessing:
+    """CheckpointError for a crop or an interpolation that no cache has."""
+    if values["crop"] not in CROPS.values() or values["interpolation"] not in INTERPOLATIONS:
+        raise CheckpointError(f"{path} is not a student checkpoint: its frames have an unknown crop or interpolation")
+    return Preprocessing(**values)
 
 
 def _added_teachers(path: Path, values: list[dict]) -> list[AddedCheckpointTeacher]:

@@ -18,6 +18,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.clips.teacher_columns import TeacherColumns, item_name
 from embedonce.pipeline.clips.text_targets import TextTargets
 from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.frames.clip_frames import segment_centers
 
 log = logging.getLogger(__name__)
 
@@ -200,8 +201,7 @@ def choose_frames(rows: np.ndarray, sampling: ClipSampling, epoch: int, index: i
     """
     count = min(sampling.frames_per_clip, len(rows))
     if not sampling.random:
-        bounds = np.linspace(0, len(rows), count + 1)
-        return rows[((bounds[:-1] + bounds[1:]) / 2).astype(int)]
+        return rows[segment_centers(len(rows), count)]
     generator = np.random.default_rng((sampling.seed, epoch, index))
     return rows[_one_of_each_segment(len(rows), generator.random(count))]
 

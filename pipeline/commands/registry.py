@@ -13,6 +13,7 @@ from embedonce.pipeline.commands.inspect_cache import inspect_cache
 from embedonce.pipeline.commands.merge import merge
 from embedonce.pipeline.commands.plan import plan
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
+from embedonce.pipeline.commands.predict import predict
 from embedonce.pipeline.commands.prepare_energon import prepare_energon
 from embedonce.pipeline.commands.pull_cache import pull_cache
 from embedonce.pipeline.commands.push_cache import push_cache
@@ -31,6 +32,7 @@ COMMANDS = (
     evaluate,
     compare,
     export_student,
+    predict,
     relabel,
     add_teacher,
     verify_cache,

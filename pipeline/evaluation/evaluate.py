@@ -26,6 +26,7 @@ from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.checkpoints.student_teachers import embedded_teachers, main_teacher
 from embedonce.pipeline.clips.inference import Predictions, among_classes, predict, require_finite
 from embedonce.pipeline.clips.open_cache import open_cache
+from embedonce.pipeline.evaluation.calibration import calibrate
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
 from embedonce.pipeline.evaluation.held_out import held_out
@@ -37,6 +38,7 @@ from embedonce.pipeline.evaluation.text_retrieval import text_retrieval
 from embedonce.pipeline.evaluation.verb_noun import verb_noun_accuracy
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.files.recognition import sealed
+from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME
 from embedonce.pipeline.metrics.results_schema import (
     PREDICTIONS_NAME,
     RESULTS_NAME,
@@ -121,12 +123,15 @@ def _evaluate(
         comparable_with=comparable_with(labels, config.split),
         environment=_environment(config, device) | {"timed": {n: treatment(m.module) for n, m in models.items()}},
     )
+    digest = commit.sha256(config.student_checkpoint.read_bytes())
+    calibration = calibrate(predictions, dataset.clips, labels, meta.classes, config.split, digest)
     page = report(results, predictions, dataset, read_log(config.student_checkpoint.parent))
     return results, {
         EVALUATE_SETTINGS: config.as_yaml().encode(),
         PREDICTIONS_NAME: predictions_file(predictions, dataset.clips, labels.classes),
         PLOT_NAME: sealed(evaluation_plot(results), "evaluate"),
         REPORT_NAME: sealed(page, "evaluate"),
+        **({} if calibration is None else {CALIBRATION_NAME: calibration.as_json()}),
         # last: when it exists, the other files do
         RESULTS_NAME: json.dumps(results.as_dict(), indent=2, allow_nan=False).encode(),
     }

@@ -13,6 +13,7 @@ from embedonce.pipeline.evaluation.predictions import ARRAYS
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.files.output_folder import Recognizer, check_replaceable
 from embedonce.pipeline.files.recognition import is_arrays, is_object, is_sealed, is_settings, is_table
+from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME, is_calibration
 from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME
 
 EVALUATE_SETTINGS = "evaluate_config.yaml"
@@ -29,6 +30,7 @@ EVALUATION: dict[str, Recognizer] = {
     PREDICTIONS_NAME: partial(is_arrays, names=ARRAYS),
     PLOT_NAME: partial(is_sealed, kind="evaluate"),
     REPORT_NAME: partial(is_sealed, kind="evaluate"),
+    CALIBRATION_NAME: is_calibration,
     RESULTS_NAME: partial(is_object, keys=("schema_version", "student", "teacher")),
 }
 COMPARISON: dict[str, Recognizer] = {

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from embedonce.pipeline.console.printable import markdown, markdown_code
-from embedonce.pipeline.export.facts import ExportFacts, HeldOutFacts, Preprocessing
+from embedonce.pipeline.export.facts import ExportFacts, HeldOutFacts
 from embedonce.pipeline.export.parity import Parity
+from embedonce.pipeline.frames.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from embedonce.pipeline.export.format import ExportFormat

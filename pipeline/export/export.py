@@ -22,14 +22,16 @@ from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.export.card import CARD_NAME, model_card
 from embedonce.pipeline.export.exported_student import ExportedStudent
-from embedonce.pipeline.export.facts import HeldOutFacts, clip_seconds, facts_of
+from embedonce.pipeline.export.facts import HeldOutFacts, facts_of
 from embedonce.pipeline.export.folder import MARK, PARITY_NAME, check_folder, publish
 from embedonce.pipeline.export.format import ExportFormat, ExportInputs
 from embedonce.pipeline.export.parity import Parity, check_parity, measure_parity
 from embedonce.pipeline.export.registry import load_format
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.export.weights import weight_files
+from embedonce.pipeline.frames.preprocessing import clip_seconds
 from embedonce.pipeline.metrics import accuracy
+from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME, read_calibration
 from embedonce.pipeline.runtimes.requirements import as_pipeline_error, require
 
 log = logging.getLogger(__name__)
@@ -62,7 +64,8 @@ def export(config: ExportConfig) -> Export:
     checkpoint.check_fit(config.student_checkpoint, meta, main_teacher(meta, reader)[1], labels)
     commit.check_writable(folder.parent)  # the new folder is written there before it is renamed
     clips = held_out(config.evaluation_settings(config.split, config.num_samples), meta, reader, labels)
-    facts = facts_of(meta, reader.identity, clip_seconds(labels))
+    digest = commit.sha256(config.student_checkpoint.read_bytes())
+    facts = facts_of(meta, reader.identity, clip_seconds(labels), labels.multi_label, digest)
     calibration_frames, calibration_split = _calibration(config, meta, reader, labels)
     inputs = ExportInputs.of(student, facts, calibration_frames)
     log.info("comparing on %d %s clips", len(clips), config.split)
@@ -82,6 +85,7 @@ def export(config: ExportConfig) -> Export:
     clip_facts = HeldOutFacts(labels.name, config.split, calibration_split, trained.top1, teacher_top1)
     files[CARD_NAME] = model_card(facts, clip_facts, sizes, parity, formats).encode()
     files[PARITY_NAME] = json.dumps({name: figures.as_dict() for name, figures in parity.items()}, indent=2).encode()
+    files |= copied_calibration(config.student_checkpoint.parent / CALIBRATION_NAME, digest)
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
     return Export(config.output_dir, sizes, parity)
@@ -119,6 +123,17 @@ def _write_formats(
         check_parity(name, parity[name], export_format.limits)
         files |= written
     return files, parity
+
+
+def copied_calibration(path: Path, digest: str) -> dict[str, bytes]:
+    """The file with the temperature and thresholds that evaluate fitted to this checkpoint, if there is one."""
+    if not path.exists():
+        return {}
+    calibration = read_calibration(path)
+    if calibration.checkpoint_sha256 != digest:
+        log.warning("%s is the calibration of another checkpoint and is not copied; evaluate this one again", path)
+        return {}
+    return {CALIBRATION_NAME: calibration.as_json()}
 
 
 def _calibration(

@@ -33,6 +33,11 @@ class Session:
         self.inputs, self.outputs = self._session.get_inputs(), [one.name for one in self._session.get_outputs()]
         self.output_ranks = {one.name: len(one.shape or ()) for one in self._session.get_outputs()}
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What was written into the model, such as its settings as JSON."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Run the model. Arrays by input name -> arrays by output name."""
         return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))

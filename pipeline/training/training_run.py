@@ -19,6 +19,7 @@ from embedonce.pipeline.checkpoints.training_state import TrainingState
 from embedonce.pipeline.clips.dataset import epoch_order
 from embedonce.pipeline.clips.loader import Workers
 from embedonce.pipeline.errors import CheckpointError, InputError
+from embedonce.pipeline.frames.preprocessing import Preprocessing, clip_seconds, preprocessing_of
 from embedonce.pipeline.training.class_balance import balanced_order, class_weights
 from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.epoch_plan import EpochPlan, plan_epoch
@@ -178,7 +179,12 @@ class TrainingRun:
             class_weights=self.settings.class_weights,
             main_teacher=None if self.teachers.main == FIRST else self.teachers.main,
             added_teachers=self._added_teachers(),
+            preprocessing=self._preprocessing(),
         )
+
+    def _preprocessing(self) -> Preprocessing:
+        data = self.train_set
+        return preprocessing_of(data.reader.identity, data.sampling.resolution, clip_seconds(self.labels))
 
     def _added_teachers(self) -> list[AddedCheckpointTeacher]:
         identity_of, shares = self.train_set.teachers.identity, self.teachers.shares

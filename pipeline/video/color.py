@@ -45,6 +45,11 @@ class Scaler:
             raise VideoError(f"its colors ({frame.format.name}) cannot be converted ({error})") from error
 
 
+def rescaled(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An RGB image, (H, W, 3) uint8, with this (height, width), resized as frames of videos are."""
+    return Scaler()(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"), size)
+
+
 class _LeftHalf:
     """Crops frames before resizing, so that no pixels of the right eye bleed into the left one."""
 

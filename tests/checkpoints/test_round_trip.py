@@ -10,7 +10,9 @@ from embedonce.pipeline.checkpoints import checkpoint, training_state
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT, TRAINING_STATE
 from embedonce.pipeline.checkpoints.training_state import TrainingState
-from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.errors import CheckpointError, InputError
+from embedonce.pipeline.frames.preprocessing import preprocessing_of
+from tests.conftest import make_cache_identity
 from tests.support import small_students
 from tests.support.small_students import build_small
 
@@ -33,6 +35,8 @@ def saved() -> Checkpoint:
         trained_on=["1" * 64],
         epoch=3,
         selection={"epoch": 3, "selection_top1": None, "total": 0.5},
+        multi_label=False,
+        preprocessing=preprocessing_of(make_cache_identity(), 128, 2.5),
     )
 
 
@@ -53,13 +57,13 @@ def test_the_file_is_a_dictionary_of_plain_values_and_tensors(saved, tmp_path):
     content = torch.load(tmp_path / "best_student.pt", weights_only=True)
     assert set(content) == {
         *("format", "student", "classes", "teacher", "frames_per_clip", "model"),
-        *("label_set", "trained_on", "epoch", "selection"),
+        *("label_set", "trained_on", "epoch", "selection", "multi_label", "preprocessing"),
     }
     assert content["format"] == 2 and content["student"] == dataclasses.asdict(saved.student)
     assert content["teacher"] == {"name": "demo", "weights_sha256": "0" * 64, "embed_dim": 16}
 
 
-@pytest.mark.parametrize("name", ["label_set", "trained_on", "epoch", "selection"])
+@pytest.mark.parametrize("name", ["label_set", "trained_on", "epoch", "selection", "multi_label", "preprocessing"])
 def test_checkpoints_without_an_optional_field_are_read(saved, tmp_path, name):
     content = saved.as_dict()
     del content[name]
@@ -99,3 +103,12 @@ def test_only_a_run_that_has_learned_something_keeps_another_from_its_folder(sav
     with pytest.raises(InputError, match=r"another training run \(lr: 0.1 -> 0.2\); choose another --output-dir"):
         training_state.load_state(tmp_path, {"lr": 0.2}, [])
     assert (tmp_path / TRAINING_STATE).exists()
+
+
+@pytest.mark.parametrize("change", [{"crop": "left"}, {"interpolation": "lanczos"}, {"resolution": 0}, {"more": 1}])
+def test_a_preparation_of_frames_that_no_cache_has_is_refused(saved, tmp_path, change):
+    content = saved.as_dict()
+    content["preprocessing"] |= change
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="not a student checkpoint"):
+        checkpoint.load(tmp_path / "x.pt")

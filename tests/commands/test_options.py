@@ -28,6 +28,7 @@ from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.predict import predict as predicting
 from embedonce.pipeline.search import search as searching
 from embedonce.pipeline.sources.ego4d.download import download
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
@@ -83,6 +84,7 @@ PROGRAMS = "teachers/test_program_runs.py::test_a_program_extracts_and_its_rows_
 PREPROCESS = "models/teachers/test_preprocessing.py::test_relabel_takes_the_preprocessing_from_the_cache"
 SAVED = "extraction/test_dry_run.py::test_saved_settings_equal_the_settings_of_the_run"
 SEVERAL = "extraction/test_teacher_processes.py::test_two_processes_make_the_same_cache_as_one_teacher"
+PREDICT = "predict/test_command.py::"
 PROMPTS = "labeling/test_prompts_option.py::"
 STYLE = "labeling/test_prompts.py::test_a_label_set_has_prompts_of_the_chosen_style"
 ANNOTATIONS = {
@@ -342,6 +344,28 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "seed": ("--seed 4", EXPORT),
         "overwrite": ("--overwrite", EXPORT),
     },
+    "predict": {
+        "sources": (None, PREDICT + "test_a_folder_is_predicted_but_for_its_broken_video"),
+        "student": (
+            "--student other.pt",
+            PREDICT + "test_a_checkpoint_that_is_missing_or_of_another_version_is_refused",
+        ),
+        "cache_dir": ("--cache-dir elsewhere", PREDICT + "test_a_checkpoint_without_preparation_needs_its_cache"),
+        "calibration": ("--calibration c.json", PREDICT + "test_a_calibration_of_another_checkpoint_is_refused"),
+        "fps": ("--fps 3.0", PREDICT + "test_windows_follow_their_options"),
+        "window": ("--window 2.0", PREDICT + "test_windows_follow_their_options"),
+        "stride": ("--stride 0.5", PREDICT + "test_windows_follow_their_options"),
+        "max_seconds": ("--max-seconds 9.0", PREDICT + "test_windows_follow_their_options"),
+        "stall_timeout": ("--stall-timeout 3.0", "predict/test_live.py::test_a_camera_that_stalls_is_given_up"),
+        "top": ("--top 5", PREDICT + "test_labels_below_a_threshold_are_null_and_top_limits_the_list"),
+        "threshold": ("--threshold 0.5", PREDICT + "test_labels_below_a_threshold_are_null_and_top_limits_the_list"),
+        "smoothing": ("--smoothing 0.5", PREDICT + "test_smoothing_is_an_average_over_windows"),
+        "output": ("--output o.jsonl", PREDICT + "test_lines_and_the_annotated_video_go_to_their_files"),
+        "annotated": ("--annotated a.mp4", PREDICT + "test_lines_and_the_annotated_video_go_to_their_files"),
+        "device": ("--device cpu", PREDICT + "test_every_mistake_is_one_sentence"),
+        "overwrite": ("--overwrite", PREDICT + "test_outputs_are_replaced_only_with_overwrite"),
+        "config": FILE_OF_DEFAULTS,
+    },
     "relabel": {
         **TABLES,
         "store_logits": ("--no-store-logits", STORE),
@@ -589,6 +613,7 @@ CALLED = {  # the function that each command passes its settings to, and the arg
     "evaluate": (evaluating, "evaluate", ""),
     "compare": (comparing, "compare", "one two"),
     "export-student": (exporting, "export", ""),
+    "predict": (predicting, "predict", "v.mp4"),
     "relabel": (extract_teacher, "relabel", "--annotations moments --data-dir videos"),
     "add-teacher": (adding, "run", "--name second"),
     "plan": (data_plan, "plan_data", "--data-dir videos"),
@@ -673,6 +698,7 @@ WITH_FILES = sorted(n for n, c in cli.main.commands.items() if any(p.name == "co
 IN_FILES = {
     "export-student": ("seed", {"split": "train"}),
     "plan": ("num_actions", {"layout": "flat"}),
+    "predict": ("top", {"device": "cpu"}),
     "plan-ego4d": ("views", {"fps": 5.0}),
 }
 

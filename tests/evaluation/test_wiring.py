@@ -28,9 +28,10 @@ from embedonce.pipeline.evaluation.results import MeasuredCosts, StudentFacts, a
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.export import parity
-from embedonce.pipeline.export.facts import clip_seconds, facts_of
+from embedonce.pipeline.export.facts import facts_of
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.export.weights import timm_config
+from embedonce.pipeline.frames.preprocessing import clip_seconds
 from embedonce.pipeline.metrics import bootstrap_intervals
 from embedonce.pipeline.metrics.results_schema import Costs, EvaluationResults, Latency, Sizes
 from embedonce.pipeline.processes import timing

@@ -185,6 +185,7 @@ NEEDED = {
     "push-student": ["--repo", "ann/student"],
     "relabel": ["--classes", __file__],
     "search-cache": ["--text", "cup"],
+    "predict": ["v.mp4"],
 }
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from embedonce.pipeline.export.facts import ExportFacts, Preprocessing
+from embedonce.pipeline.export.facts import ExportFacts
+from embedonce.pipeline.frames.preprocessing import Preprocessing
 
 STUDENT = {"size": "xs", "resolution": 192, "embed_dim": 77}
 

@@ -1,0 +1,73 @@
+"""Fitted temperatures and thresholds, on data whose right answer is known."""
+
+import numpy as np
+import pytest
+
+from embedonce.pipeline.metrics.fitted_calibration import MIN_CLIPS, Fit, cross_fitted, fit, probabilities
+
+
+def drawn(count: int, num_classes: int, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and classes drawn from the softmax of logits / scale, as (N, C) bool."""
+    generator = np.random.default_rng(seed)
+    logits = scale * 2 * generator.standard_normal((count, num_classes))
+    shares = probabilities(logits, scale, False)
+    labels = (generator.random(count)[:, None] > shares.cumsum(1)).sum(1).clip(max=num_classes - 1)
+    return logits, labels[:, None] == np.arange(num_classes)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_the_temperature_is_the_one_that_labels_were_drawn_with(scale):
+    logits, targets = drawn(4000, 5, scale, 0)
+    assert fit(logits, targets, False).temperature == pytest.approx(scale, rel=0.06)
+
+
+def test_the_temperature_of_several_labels_is_that_of_sigmoids():
+    generator = np.random.default_rng(0)
+    logits = 4 * generator.standard_normal((4000, 3))
+    targets = generator.random(logits.shape) < probabilities(logits, 2.0, True)
+    assert fit(logits, targets, True).temperature == pytest.approx(2.0, rel=0.06)
+    np.testing.assert_allclose(probabilities(np.array([[0.0, 2.0]]), 2.0, True), [[0.5, 1 / (1 + np.exp(-1))]])
+
+
+def test_a_threshold_lies_where_the_f1_score_of_its_class_is_highest():
+    """Class 0 is right above a margin of 2 and wrong below; class 1 is always right; class 2 is never predicted."""
+    margins = np.array([3.0, 2.8, 2.6, 2.4, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4])
+    first = np.stack([margins, 0 * margins, 0 * margins - 9], 1)
+    second = np.stack([0 * margins, margins, 0 * margins - 9], 1)
+    labels = np.concatenate([np.where(margins > 2, 0, 2), np.ones(10, int)])
+    found = fit(np.concatenate([first, second]), labels[:, None] == np.arange(3), False)
+    edges = probabilities(np.array([[2.4, 0, -9], [1.9, 0, -9]]), found.temperature, False)[:, 0]
+    assert found.thresholds[0] == pytest.approx(edges.mean())
+    assert found.thresholds[1] == 0 and np.isnan(found.thresholds[2])
+
+
+def test_classes_with_few_clips_have_the_threshold_of_all_clips():
+    logits, targets = drawn(200, 3, 1.0, 1)
+    rare = np.concatenate([logits - [0, 0, 99], np.array([[0.0, 0, 9]] * (MIN_CLIPS - 1))])
+    found = fit(rare, np.concatenate([targets, np.array([[False, False, True]] * (MIN_CLIPS - 1))]), False)
+    assert np.isnan(found.thresholds[2]) and not np.isnan(found.thresholds[:2]).any()
+    least = Fit(1.0, np.array([0.3, np.nan]), 0.6).least(np.array([1, 0, 1]))
+    np.testing.assert_array_equal(least, [0.6, 0.3, 0.6])
+
+
+def test_cross_fitting_measures_on_recordings_that_were_not_fitted_to():
+    """Labels of each recording are random: fitted to itself, a threshold would look better than chance."""
+    generator = np.random.default_rng(2)
+    logits = 3 * generator.standard_normal((600, 2))
+    targets = np.eye(2, dtype=bool)[generator.integers(0, 2, 600)]
+    figures = cross_fitted(logits, targets, np.repeat(np.arange(60), 10), False)
+    assert figures.accuracy == pytest.approx(0.5, abs=0.06)
+    assert figures.calibration_error < 0.1 < figures.calibration_error_before  # certain and wrong before
+    assert cross_fitted(logits, targets, np.zeros(600), False) is None
+
+
+def test_a_recording_is_never_on_both_sides():
+    """A class that one recording alone has: without that recording, nothing speaks for it."""
+    logits = np.tile([[2.0, 0.0]], (40, 1))
+    targets = np.tile([[True, False]], (40, 1))
+    logits[:8], targets[:8] = [0.0, 2.0], [False, True]
+    groups = np.repeat(np.arange(5), 8)
+    figures = cross_fitted(logits, targets, groups, False)
+    assert figures.kept == 1.0 and figures.accuracy == figures.precision == 1.0
+    targets[:8] = [True, False]  # what this recording's clips are predicted as is wrong, which only it shows
+    assert cross_fitted(logits, targets, groups, False).precision == pytest.approx(32 / 40)
