@@ -39,11 +39,12 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Export:
-    """What was exported: bytes by file name, and parity by format."""
+    """What was exported: bytes by file name, and parity by format. next_steps: lines about how to use it."""
 
     folder: Path
     num_bytes: dict[str, int]
     parity: dict[str, Parity]
+    next_steps: tuple[str, ...] = ()
 
 
 def export(config: ExportConfig) -> Export:
@@ -56,13 +57,15 @@ def export(config: ExportConfig) -> Export:
     check_runtimes(formats)
     folder = config.output_dir.resolve()
     check_folder(folder, config.overwrite)
+    for export_format in formats.values():
+        export_format.prepare(config)
     reader = open_cache(config)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
     checkpoint.check_fit(config.student_checkpoint, meta, main_teacher(meta, reader)[1], labels)
     commit.check_writable(folder.parent)  # the new folder is written there before it is renamed
     clips = held_out(config.evaluation_settings(config.split, config.num_samples), meta, reader, labels)
-    facts = facts_of(meta, reader.identity, clip_seconds(labels))
+    facts = facts_of(meta, reader.identity, clip_seconds(labels), labels.multi_label)
     calibration_frames, calibration_split = _calibration(config, meta, reader, labels)
     inputs = ExportInputs.of(student, facts, calibration_frames)
     log.info("comparing on %d %s clips", len(clips), config.split)
@@ -84,7 +87,8 @@ def export(config: ExportConfig) -> Export:
     files[PARITY_NAME] = json.dumps({name: figures.as_dict() for name, figures in parity.items()}, indent=2).encode()
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
-    return Export(config.output_dir, sizes, parity)
+    steps = (line for export_format in formats.values() for line in export_format.next_steps(config.output_dir))
+    return Export(config.output_dir, sizes, parity, tuple(steps))
 
 
 def check_runtimes(formats: dict[str, ExportFormat]) -> None:

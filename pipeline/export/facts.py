@@ -35,7 +35,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ExportFacts:
-    """The JSON in every exported file. student, teacher: as in the checkpoint. classes: empty if trained without."""
+    """The JSON in every exported file. student, teacher: as in the checkpoint. classes: empty if trained without.
+
+    multi_label: whether clips have any number of labels; the probability of a class is then the sigmoid of its logit.
+    """
 
     format: int
     student: dict[str, Any]
@@ -44,6 +47,7 @@ class ExportFacts:
     frames_per_clip: int
     teacher: dict[str, Any]
     preprocessing: Preprocessing
+    multi_label: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as JSON values."""
@@ -70,7 +74,7 @@ def clip_seconds(labels: LabelSet) -> float:
     return round(median(clip.end_sec - clip.start_sec for clip in training or labels.clips), 3)
 
 
-def facts_of(meta: Checkpoint, identity: CacheIdentity, seconds: float) -> ExportFacts:
+def facts_of(meta: Checkpoint, identity: CacheIdentity, seconds: float, multi_label: bool = False) -> ExportFacts:
     """The facts of a checkpoint's student. meta: the checkpoint. seconds: duration of a typical clip."""
     teacher = identity.teacher
     preprocessing = Preprocessing(
@@ -93,4 +97,5 @@ def facts_of(meta: Checkpoint, identity: CacheIdentity, seconds: float) -> Expor
         frames_per_clip=meta.frames_per_clip,
         teacher=asdict(meta.teacher),
         preprocessing=preprocessing,
+        multi_label=multi_label,
     )

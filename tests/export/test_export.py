@@ -177,7 +177,7 @@ def test_the_example_prints_its_usage(tmp_path):
 
 
 def test_the_registered_formats_are_those_of_the_command_line():
-    assert format_names() == ("fp32", "fp16", "int8", "executorch")
+    assert format_names() == ("fp32", "fp16", "int8", "executorch", "web")
     assert [load_format(name).file_names[0] for name in FORMATS] == [
         *("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "frames.pte"),
     ]

@@ -1,0 +1,135 @@
+"""A page in a headless Chromium that tests drive through the DevTools protocol: scripts, chosen files, requests.
+
+Knows no page. The server of `served` sends the headers of Python's http.server, nothing else.
+"""
+
+import base64
+import contextlib
+import http.server
+import json
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import websocket
+
+from tests.support.browser import SWITCHES, find_chromium
+
+STARTING_SECONDS = 60
+ANSWER_SECONDS = 240
+NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
+class Page:
+    """A tab. requests: URLs it has asked for. complaints: errors and warnings that were logged, by it or about it."""
+
+    def __init__(self, address: str):
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._socket = websocket.create_connection(address, timeout=ANSWER_SECONDS)
+        self._last = 0
+        for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict:
+        """The result of a command of the protocol; AssertionError if it fails."""
+        self._last += 1
+        self._socket.send(json.dumps({"id": self._last, "method": method, "params": params}))
+        while True:
+            message = json.loads(self._socket.recv())
+            if message.get("id") == self._last:
+                assert "error" not in message, (method, message)
+                return message["result"]
+            self._note(message)
+
+    def open(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+
+    def evaluate(self, script: str) -> Any:
+        """The value of a script, as JSON; promises are awaited. AssertionError if it throws."""
+        made = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in made, made["exceptionDetails"]
+        return made["result"].get("value")
+
+    def wait(self, script: str, seconds: float = ANSWER_SECONDS) -> Any:
+        """The value of a script as soon as it is true. AssertionError if it does not become true."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if value := self.evaluate(script):
+                return value
+            time.sleep(0.05)
+        shown = self.evaluate("document.body.innerText")
+        raise AssertionError(f"{script} did not become true; {self.complaints}; {shown}")
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Choose a file in an <input type=file>."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path.absolute())], nodeId=node)
+
+    def screenshot(self, path: Path, width: int = 1200, height: int = 800, scheme: str = "light") -> None:
+        """Save a picture of the page. scheme: "light" or "dark"."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        time.sleep(0.5)
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def _note(self, message: dict) -> None:
+        params = message.get("params", {})
+        if message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif message.get("method") == "Log.entryAdded":
+            self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+        elif message.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(params["exceptionDetails"]))
+
+
+@contextlib.contextmanager
+def opened(folder: Path, *more: str) -> Iterator[Page]:
+    """An empty tab in a fresh profile within folder. more: further switches of Chromium."""
+    profile = folder / "profile"
+    switches = [*(s for s in SWITCHES if "host-resolver" not in s), NO_NAMES, *more, f"--user-data-dir={profile}"]
+    command = [find_chromium(), *switches, "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank"]
+    with (folder / "chromium.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            port = int(_waited_text(profile / "DevToolsActivePort").splitlines()[0])
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+                tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
+            page = Page(tabs[0]["webSocketDebuggerUrl"])
+            yield page
+            page._socket.close()
+        finally:
+            process.terminate()
+
+
+def _waited_text(path: Path) -> str:
+    end = time.monotonic() + STARTING_SECONDS
+    while time.monotonic() < end:
+        if path.exists() and "\n" in (text := path.read_text()):
+            return text
+        time.sleep(0.05)
+    raise AssertionError(f"Chromium did not write {path}")
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a server of a folder, as `python -m http.server` serves it."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
