@@ -32,7 +32,7 @@ class Page:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._socket = websocket.create_connection(address, timeout=ANSWER_SECONDS)
-        self._last = 0
+        self._last = self._loads = 0
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
@@ -47,8 +47,15 @@ class Page:
                 return message["result"]
             self._note(message)
 
+    def close(self) -> None:
+        self._socket.close()
+
     def open(self, url: str) -> None:
+        """Load a page; returns when its documents, style sheets and scripts have been loaded."""
+        before = self._loads
         self.call("Page.navigate", url=url)
+        while self._loads == before:
+            self._note(json.loads(self._socket.recv()))
 
     def evaluate(self, script: str) -> Any:
         """The value of a script, as JSON; promises are awaited. AssertionError if it throws."""
@@ -84,6 +91,8 @@ class Page:
         params = message.get("params", {})
         if message.get("method") == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+        elif message.get("method") == "Page.loadEventFired":
+            self._loads += 1
         elif message.get("method") == "Log.entryAdded":
             self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
         elif message.get("method") == "Runtime.exceptionThrown":
@@ -101,9 +110,8 @@ def opened(folder: Path, *more: str) -> Iterator[Page]:
             port = int(_waited_text(profile / "DevToolsActivePort").splitlines()[0])
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
                 tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
-            page = Page(tabs[0]["webSocketDebuggerUrl"])
-            yield page
-            page._socket.close()
+            with contextlib.closing(Page(tabs[0]["webSocketDebuggerUrl"])) as page:
+                yield page
         finally:
             process.terminate()
 

@@ -19,7 +19,7 @@ FRAMES, CLIP, STUDENT = (f"{FOLDER}/{name}" for name in ("frames.onnx", "clip.on
 ASSETS_FOLDER = Path(runtime.__file__).parent
 ASSETS = (
     *("index.html", "style.css", "main.js", "display.js", "camera.js", "video_file.js", "mp4.js", "sampling.js"),
-    *("encoders.js", "encoder.js", "prepare.js", "resample.js"),
+    *("encoders.js", "encoder.js", "prepare.js", "resample.js", "color_matrix.js"),
 )
 USAGE = """`web/` is a page that shows the classes in a video or in the picture of a camera, in any current browser. It
 sends nothing anywhere. Run `python -m http.server --directory web 8000` and open `http://localhost:8000`. ONNX Runtime
@@ -35,9 +35,9 @@ class WebPage(ExportFormat):
     limits = EXACT
     requirement = ONNX
 
-    def __init__(self) -> None:
-        self._onnx = OnnxFloat32()
-        self._runtime: dict[str, bytes] | None = None
+    def __init__(self, runtime_files: dict[str, bytes] | None = None):
+        """runtime_files: those of load_runtime(); None: prepare() has to load them."""
+        self._onnx, self._runtime = OnnxFloat32(), runtime_files
 
     def prepare(self, config: ExportConfig) -> None:
         self._runtime = runtime.load_runtime(config.web_runtime)
@@ -47,8 +47,8 @@ class WebPage(ExportFormat):
         files = dict(zip((FRAMES, CLIP), (models[name] for name in self._onnx.file_names), strict=True))
         files[STUDENT] = json.dumps(student_document(inputs)).encode()
         files |= {f"{FOLDER}/{name}": (ASSETS_FOLDER / name).read_bytes() for name in ASSETS}
-        vendored = runtime.load_runtime(None) if self._runtime is None else self._runtime
-        return files | {f"{RUNTIME_FOLDER}/{name}": data for name, data in vendored.items()}
+        assert self._runtime is not None, "prepare() comes first"
+        return files | {f"{RUNTIME_FOLDER}/{name}": data for name, data in self._runtime.items()}
 
     def load(self, files: dict[str, bytes]) -> RunnableStudent:
         return self._onnx.load(dict(zip(self._onnx.file_names, (files[FRAMES], files[CLIP]), strict=True)))

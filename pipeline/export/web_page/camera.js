@@ -28,7 +28,7 @@ export function closeCamera(video) {
   video.srcObject = null;
 }
 
-// Yields { frame, times, orientation, aspect } of the shown frames, at most fps a second; fewer if the caller is slower.
+// Yields { frame, times, look } of the shown frames, at most fps a second; fewer if the caller is slower.
 export async function* cameraFrames(video, fps) {
   let start = null;
   let due = 0;
@@ -38,7 +38,7 @@ export async function* cameraFrames(video, fps) {
     start ??= now;
     if (now - start < due - SAME_TIME) continue;
     due = Math.max(due + 1 / fps, now - start);
-    yield { frame: await createImageBitmap(video), times: [now - start], orientation: UPRIGHT, aspect: 1 };
+    yield { frame: await createImageBitmap(video), times: [now - start], look: UPRIGHT };
   }
 }
 

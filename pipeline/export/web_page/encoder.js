@@ -1,6 +1,7 @@
 // A worker that prepares frames and runs the student on them. It answers { id, method, args } with { id, result } or
 // { id, error }, one request after the other.
 
+import { UNSPECIFIED } from "./color_matrix.js";
 import { Preparer } from "./prepare.js";
 
 const BUILDS = { webgpu: "./ort/ort.webgpu.min.mjs", wasm: "./ort/ort.wasm.min.mjs" };
@@ -22,11 +23,12 @@ const METHODS = {
     await checkOutput();
   },
 
-  // Prepare a decoded frame for the next batch. frame: a VideoFrame or ImageBitmap, which is closed.
-  async prepare(frame, orientation, aspect) {
+  // Prepare a decoded frame for the next batch. frame: a VideoFrame or ImageBitmap, which is closed. look: as of
+  // sampledFrames. Returns how long it took, in ms.
+  async prepare(frame, look) {
     const start = performance.now();
     try {
-      prepared.push(preparer.prepare(await pixelsOf(frame, aspect), orientation));
+      prepared.push(preparer.prepare(await pixelsOf(frame, look), look.orientation));
     } finally {
       frame.close();
     }
@@ -90,12 +92,12 @@ async function checkOutput() {
 }
 
 // A decoded frame as Preparer takes it.
-async function pixelsOf(frame, aspect) {
+async function pixelsOf(frame, look) {
   const isPlanar = "format" in frame && ["I420", "I420A", "I422", "I444", "NV12"].includes(frame.format);
-  return isPlanar ? planesOf(frame, aspect) : rgbOf(frame, aspect);
+  return isPlanar ? planesOf(frame, look) : rgbOf(frame);
 }
 
-async function planesOf(frame, aspect) {
+async function planesOf(frame, look) {
   const { width, height } = frame.visibleRect;
   const data = new Uint8Array(frame.allocationSize());
   const layout = await frame.copyTo(data);
@@ -110,20 +112,24 @@ async function planesOf(frame, aspect) {
   } else {
     planes.push(plane(layout[1], chroma), plane(layout[2], chroma));
   }
-  const usual = width >= 1280 || height > 576 ? "bt709" : "smpte170m";
-  const { matrix, fullRange } = frame.colorSpace;
-  const stated = (frame.displayWidth * height) / (frame.displayHeight * width);
-  return { width, height, aspect: aspect ?? stated, planes, matrix: matrix ?? usual, isFullRange: fullRange === true };
+  const aspect = look.aspect ?? (frame.displayWidth * height) / (frame.displayHeight * width);
+  return { width, height, aspect, planes, matrix: matrixOf(frame, look), isFullRange: frame.colorSpace.fullRange === true };
+}
+
+function matrixOf({ colorSpace, visibleRect: { width, height } }, { matrix }) {
+  const stated = matrix ?? colorSpace.matrix ?? UNSPECIFIED;
+  if (stated !== UNSPECIFIED) return stated;
+  return width >= 1280 || height > 576 ? "bt709" : "smpte170m";
 }
 
 // Frames of other formats and images, converted by the browser.
-function rgbOf(image, aspect) {
+function rgbOf(image) {
   const [width, height] = [image.displayWidth ?? image.width, image.displayHeight ?? image.height];
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
   const planes = [0, 1, 2].map((offset) => ({ data, offset, stride: 4 * width, step: 4, width, height }));
-  return { width, height, aspect: "displayWidth" in image ? 1 : (aspect ?? 1), planes, matrix: null, isFullRange: true };
+  return { width, height, aspect: 1, planes, matrix: null, isFullRange: true };
 }
 
 let last = Promise.resolve();

@@ -64,14 +64,14 @@ export class Encoders {
   }
 
   // Features and times of decoded frames, in order: yields lists of { time, features (D) }, one list per batch.
-  // frames: async iterable of { frame, times, orientation, aspect }; each frame is closed.
+  // frames: async iterable of { frame, times, look }; each frame is closed.
   async *encode(frames, batchSize = BATCH) {
     const batches = [];
     const unprepared = new Set();
     let batch = null;
-    for await (const { frame, times, orientation, aspect } of frames) {
+    for await (const { frame, times, look } of frames) {
       batch ??= { worker: this.next(), times: [] };
-      const done = this.prepare(batch.worker, frame, orientation, aspect);
+      const done = this.prepare(batch.worker, frame, look);
       unprepared.add(done);
       done.then(() => unprepared.delete(done), () => {});
       batch.times.push(times);
@@ -105,8 +105,8 @@ export class Encoders {
     return this.workers[this.turn++ % this.workers.length];
   }
 
-  async prepare(worker, frame, orientation, aspect) {
-    this.times.prepare += await worker.call("prepare", [frame, orientation, aspect], [frame]);
+  async prepare(worker, frame, look) {
+    this.times.prepare += await worker.call("prepare", [frame, look], [frame]);
   }
 
   async finish({ worker, times }) {

@@ -1,17 +1,19 @@
 // Reads the index of MP4 and MOV files: where each coded picture of the video track is, when it is shown, and what a
 // decoder must know. Knows nothing of decoding. Fragmented files have no such index: null is returned for them.
 
+import { statedMatrix } from "./color_matrix.js";
+
 const MAX_INDEX_BYTES = 256 * 2 ** 20;
 const ONE = 65536; // of fixed-point numbers in matrices
 
-// The video track of a file: { codec, description, orientation, aspect, timescale, samples: [{ offset, size, time, isKey }] in
-// decoding order, endTime }, times in seconds. null if the file is of another kind, or has no index.
+// The video track of a file: { codec, description, orientation, aspect, matrix, timescale, endTime, samples: [{ offset,
+// size, time, isKey, isShown }] in decoding order }, times in seconds. null if the file is of another kind, or has no index.
 export async function readTrack(file) {
   const index = await findIndex(file);
   if (index === null) return null;
   for (const box of children(index, "trak")) {
     const media = child(box, "mdia");
-    if (media && text(child(media, "hdlr"), 8) === "vide") return trackOf(box, media);
+    if (media && text(child(media, "hdlr"), 8) === "vide") return trackOf(box, media, timescaleOf(child(index, "mvhd")));
   }
   return null;
 }
@@ -55,16 +57,18 @@ function text(view, at) {
   return String.fromCharCode(...new Uint8Array(view.buffer, view.byteOffset + at, 4));
 }
 
-function trackOf(box, media) {
-  const header = child(media, "mdhd");
-  const timescale = header.getUint32(header.getUint8(0) === 1 ? 20 : 12);
+const timescaleOf = (header) => header.getUint32(header.getUint8(0) === 1 ? 20 : 12);
+
+function trackOf(box, media, movieTimescale) {
+  const timescale = timescaleOf(child(media, "mdhd"));
   const table = child(child(media, "minf"), "stbl");
   const entry = sampleEntry(child(table, "stsd"));
   const listed = samplesOf(table);
   if (entry === null || listed.length === 0) return null;
-  const start = editStart(child(child(box, "edts"), "elst"));
-  const samples = listed.map(({ time, ...rest }) => ({ ...rest, time: (time - start) / timescale }));
-  const endTime = Math.max(...ends(listed)) / timescale - start / timescale;
+  const { delay, start } = editOf(child(child(box, "edts"), "elst"));
+  const seconds = (ticks) => delay / movieTimescale + (ticks - start) / timescale;
+  const samples = listed.map((sample) => ({ ...sample, time: seconds(sample.time), isShown: sample.time >= start }));
+  const endTime = seconds(Math.max(...ends(listed)));
   return { ...entry, orientation: orientationOf(child(box, "tkhd")), timescale, samples, endTime };
 }
 
@@ -72,15 +76,17 @@ function* ends(samples) {
   for (const { time, duration } of samples.slice(-64)) yield time + duration; // the last one shown is among these
 }
 
-// The media time that is shown first.
-function editStart(list) {
-  if (!list) return 0;
+// The media time that is shown first, in ticks of the track, and when, in ticks of the movie.
+function editOf(list) {
+  let delay = 0;
+  if (!list) return { delay, start: 0 };
   const isLong = list.getUint8(0) === 1;
   for (let i = 0, at = 8; i < list.getUint32(4); i++, at += isLong ? 20 : 12) {
-    const time = isLong ? Number(list.getBigInt64(at + 8)) : list.getInt32(at + 4);
-    if (time >= 0) return time;
+    const start = isLong ? Number(list.getBigInt64(at + 8)) : list.getInt32(at + 4);
+    if (start >= 0) return { delay, start };
+    delay += isLong ? Number(list.getBigUint64(at)) : list.getUint32(at);
   }
-  return 0;
+  return { delay, start: 0 };
 }
 
 function orientationOf(header) {
@@ -91,7 +97,7 @@ function orientationOf(header) {
   return { isTransposed, isFlippedDown: down < 0, isFlippedRight: right < 0 };
 }
 
-// Codec string, description for the decoder, and aspect of the pixels (null if the stream alone states it).
+// Codec string, description for the decoder, aspect of the pixels (null if the stream alone states it), and matrix.
 function sampleEntry(descriptions) {
   const entries = new DataView(descriptions.buffer, descriptions.byteOffset + 8, descriptions.byteLength - 8);
   const kind = text(entries, 4);
@@ -103,7 +109,8 @@ function sampleEntry(descriptions) {
     const configuration = kinds.includes(kind) && child(parts, box);
     if (!configuration) continue;
     const bytes = new Uint8Array(configuration.buffer, configuration.byteOffset, configuration.byteLength);
-    return { codec: nameOf(bytes, kind), description: isDescribed ? bytes : undefined, aspect };
+    const matrix = statedMatrix(box, bytes, child(parts, "colr"));
+    return { codec: nameOf(bytes, kind), description: isDescribed ? bytes : undefined, aspect, matrix };
   }
   return null;
 }

@@ -22,13 +22,14 @@ export class Preparer {
     const box = evaluationBox(size, this.preprocessing);
     const planes = image.planes.map((plane) => this.resized(plane, size, box, plane.width < image.width ? 0.25 : 0));
     const channels = image.matrix === null ? planes : toRgb(planes, image.matrix, image.isFullRange);
-    const columns = this.cached(box.width, resolution, 0, resolution, interpolation);
-    const rows = this.cached(box.height, resolution, 0, resolution, interpolation);
+    const [width, height] = orientation.isTransposed ? [box.height, box.width] : [box.width, box.height];
+    const columns = this.cached(width, resolution, 0, resolution, interpolation);
+    const rows = this.cached(height, resolution, 0, resolution, interpolation);
     const input = new Uint8Array(3 * resolution * resolution);
     channels.forEach((values, channel) => {
-      const plane = { data: new Uint8ClampedArray(values), offset: 0, stride: box.width, step: 1 };
-      const square = resizePlane(plane, columns, rows, Uint8ClampedArray);
-      input.set(oriented(square, resolution, orientation), channel * resolution * resolution);
+      const upright = oriented(new Uint8ClampedArray(values), width, height, orientation);
+      const plane = { data: upright, offset: 0, stride: width, step: 1 };
+      input.set(resizePlane(plane, columns, rows, Uint8ClampedArray), channel * resolution * resolution);
     });
     return input;
   }
@@ -84,13 +85,15 @@ function toRgb([luma, blue, red], matrix, isFullRange) {
   return [luma, blue, red]; // by now R, G, B
 }
 
-function oriented(square, side, { isTransposed, isFlippedDown, isFlippedRight }) {
-  if (!isTransposed && !isFlippedDown && !isFlippedRight) return square;
-  const turned = new Uint8ClampedArray(square.length);
-  for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) {
-      const [row, column] = [isFlippedDown ? side - 1 - y : y, isFlippedRight ? side - 1 - x : x];
-      turned[y * side + x] = isTransposed ? square[column * side + row] : square[row * side + column];
+// An image of pixels turned to this width and height: transposed, then flipped.
+function oriented(pixels, width, height, { isTransposed, isFlippedDown, isFlippedRight }) {
+  if (!isTransposed && !isFlippedDown && !isFlippedRight) return pixels;
+  const turned = new Uint8ClampedArray(pixels.length);
+  for (let y = 0, to = 0; y < height; y++) {
+    const row = isFlippedDown ? height - 1 - y : y;
+    for (let x = 0; x < width; x++, to++) {
+      const column = isFlippedRight ? width - 1 - x : x;
+      turned[to] = isTransposed ? pixels[column * height + row] : pixels[row * width + column];
     }
   }
   return turned;

@@ -3,7 +3,12 @@
 import { readTrack } from "./mp4.js";
 import { sampledTimes, cameraRate } from "./sampling.js";
 
-export const UPRIGHT = { isTransposed: false, isFlippedDown: false, isFlippedRight: false };
+// How frames are shown that the browser has turned and converted already; other frames have that of their track.
+export const UPRIGHT = {
+  orientation: { isTransposed: false, isFlippedDown: false, isFlippedRight: false },
+  aspect: 1,
+  matrix: null,
+};
 const BLOCK_BYTES = 4 * 2 ** 20;
 const MAX_QUEUED = 8;
 const MAX_READY = 4;
@@ -13,7 +18,8 @@ const SEEK_EARLY_SECONDS = 1e-3;
 // A problem with what the user gave, in a sentence for them.
 export class VideoError extends Error {}
 
-// Yields { frame, times, orientation, aspect } in order; the caller closes frames. isStopped: () => whether to end early.
+// Yields { frame, times, look } in order; the caller closes frames. look: { orientation, aspect (of pixels), matrix }.
+// isStopped: () => whether to end early.
 export async function* sampledFrames(file, facts, isStopped = () => false) {
   const track = await decodableTrack(file);
   if (track) yield* decodedFrames(file, track, facts.preprocessing.frames_per_second, isStopped);
@@ -39,7 +45,7 @@ const configOf = ({ codec, description }) => ({ codec, description });
 
 // Frames of a file whose index was read.
 async function* decodedFrames(file, track, fps, isStopped) {
-  const shown = track.samples.filter(({ time }) => time > -0.5 / track.timescale).sort((a, b) => a.time - b.time);
+  const shown = track.samples.filter(({ isShown }) => isShown).sort((a, b) => a.time - b.time);
   if (shown.length === 0) return;
   const times = shown.map(({ time }) => time);
   const isKey = shown.map((sample) => sample.isKey);
@@ -92,7 +98,8 @@ class FrameDecoder {
   keep(frame) {
     const times = this.wanted.get(frame.timestamp);
     this.wanted.delete(frame.timestamp);
-    if (times) this.frames.push({ frame, times, orientation: this.track.orientation, aspect: this.track.aspect });
+    const { orientation, aspect, matrix } = this.track;
+    if (times) this.frames.push({ frame, times, look: { orientation, aspect, matrix } });
     else frame.close();
     this.wake();
   }
@@ -153,7 +160,7 @@ async function* soughtFrames(file, fps, isStopped) {
     const duration = await durationOf(video);
     for (let k = 0; k / fps < duration - SEEK_EARLY_SECONDS && !isStopped(); k++) {
       await seek(video, Math.min(k / fps + SEEK_EARLY_SECONDS, duration));
-      yield { frame: await createImageBitmap(video), times: [k / fps], orientation: UPRIGHT, aspect: 1 };
+      yield { frame: await createImageBitmap(video), times: [k / fps], look: UPRIGHT };
     }
   } finally {
     URL.revokeObjectURL(video.src);
