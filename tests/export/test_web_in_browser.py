@@ -43,8 +43,8 @@ FIRST_INPUT = """(async () => {{
   const file = await (await fetch('{name}')).blob();
   const {{ value }} = await sampledFrames(file, state.facts).next();
   const [worker] = state.encoders.workers;
-  await worker.call('prepare', [value.frame, value.look], [value.frame]);
-  return [...(await worker.call('inputs'))[0]];
+  await worker.call('prepare', ['test', value.frame, value.look], [value.frame]);
+  return [...(await worker.call('discard', ['test']))[0]];
 }})()"""
 
 
@@ -159,6 +159,17 @@ def test_what_is_found_is_shown_and_can_be_reached_by_keyboard(world, page):
     assert {"file", "camera", "segments", "save"} <= focused
 
 
+def test_a_file_that_is_chosen_during_a_run_takes_its_place(world, page):
+    expected = recognized(page, world.folder / "v_slow.mp4")
+    for name in ("wide", "v_uneven"):
+        page.choose_file("#file", world.folder / f"{name}.mp4")
+        page.wait("import('./main.js').then(({ state }) => state.encoders.times.prepare > 0)")
+    found = recognized(page, world.folder / "v_slow.mp4")
+    assert [result["time"] for result in found] == [result["time"] for result in expected]
+    shares = [np.array([result["shares"] for result in results]) for results in (expected, found)]
+    np.testing.assert_allclose(*shares, atol=1e-5)
+
+
 def test_results_are_saved_as_csv(world, page):
     results = recognized(page, world.folder / "v_slow.mp4")
     script = """Promise.all([import('./main.js'), import('./display.js')]).then(
@@ -243,16 +254,44 @@ def probabilities(student, frame: np.ndarray) -> np.ndarray:
     ],
 )
 def test_a_page_that_cannot_work_is_reported(world, tmp_path, change, message):
-    folder = tmp_path / "web"
-    shutil.copytree(world.folder / "web", folder, ignore=shutil.ignore_patterns("*.mp4"))
+    folder = altered(world, tmp_path / "web", change or {})
     if change is None:
         (folder / "student.json").unlink()
-    else:
-        document = json.loads((folder / "student.json").read_text())
-        (folder / "student.json").write_text(json.dumps(document | change))
     with served(folder) as address, opened(tmp_path) as page:
         page.open(address)
         assert message in page.wait(PROBLEM)
+
+
+def altered(world, folder: Path, change: dict) -> Path:
+    """A copy of the page of a student with other facts."""
+    shutil.copytree(world.folder / "web", folder, ignore=shutil.ignore_patterns("*.mp4"))
+    document = json.loads((folder / "student.json").read_text())
+    (folder / "student.json").write_text(json.dumps(document | change))
+    return folder
+
+
+def test_classes_of_clips_with_several_labels_have_a_probability_each(world, tmp_path):
+    folder = altered(world, tmp_path / "web", {"multi_label": True})
+    with served(folder) as address, opened(tmp_path) as page:
+        page.open(address)
+        page.wait(READY)
+        found = np.array([result["shares"] for result in recognized(page, world.folder / "v_slow.mp4")])
+    assert ((found > 0) & (found < 1)).all() and np.abs(found.sum(1) - 1).max() > 0.01
+
+
+def test_webgpu_gives_the_results_of_wasm(world, page, tmp_path):
+    """WebGPU in software, which the page would not choose by itself."""
+    expected = recognized(page, world.folder / "v_slow.mp4")
+    software = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+    software += ("--use-vulkan=swiftshader", "--ignore-gpu-blocklist")
+    with served(world.folder / "web") as address, opened(tmp_path, *software, without=("--disable-gpu",)) as other:
+        other.open(f"{address}?backend=webgpu")
+        other.wait(READY)
+        if (backend := other.evaluate("document.getElementById('backend').textContent")) != "Runs with WebGPU.":
+            pytest.skip(backend)
+        found = recognized(other, world.folder / "v_slow.mp4")
+    shares = [np.array([result["shares"] for result in results]) for results in (expected, found)]
+    np.testing.assert_allclose(*shares, atol=1e-3)
 
 
 def test_a_page_opened_as_a_file_says_how_to_serve_it(world, tmp_path):

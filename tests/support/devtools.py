@@ -26,9 +26,13 @@ NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 class Page:
-    """A tab. requests: URLs it has asked for. complaints: errors and warnings that were logged, by it or about it."""
+    """A tab. requests: URLs it has asked for. complaints: errors and warnings that were logged, by it or about it.
 
-    def __init__(self, address: str):
+    process_id: of the browser.
+    """
+
+    def __init__(self, address: str, process_id: int):
+        self.process_id = process_id
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._socket = websocket.create_connection(address, timeout=ANSWER_SECONDS)
@@ -100,17 +104,18 @@ class Page:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, *more: str) -> Iterator[Page]:
-    """An empty tab in a fresh profile within folder. more: further switches of Chromium."""
+def opened(folder: Path, *more: str, without: tuple[str, ...] = ()) -> Iterator[Page]:
+    """An empty tab in a fresh profile within folder. more: further switches; without: usual ones that are left out."""
     profile = folder / "profile"
-    switches = [*(s for s in SWITCHES if "host-resolver" not in s), NO_NAMES, *more, f"--user-data-dir={profile}"]
+    usual = [s for s in SWITCHES if "host-resolver" not in s and s not in without]
+    switches = [*usual, NO_NAMES, *more, f"--user-data-dir={profile}"]
     command = [find_chromium(), *switches, "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank"]
     with (folder / "chromium.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             port = int(_waited_text(profile / "DevToolsActivePort").splitlines()[0])
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
                 tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
-            with contextlib.closing(Page(tabs[0]["webSocketDebuggerUrl"])) as page:
+            with contextlib.closing(Page(tabs[0]["webSocketDebuggerUrl"], process.pid)) as page:
                 yield page
         finally:
             process.terminate()

@@ -5,9 +5,10 @@ import { UNSPECIFIED } from "./color_matrix.js";
 import { Preparer } from "./prepare.js";
 
 const BUILDS = { webgpu: "./ort/ort.webgpu.min.mjs", wasm: "./ort/ort.wasm.min.mjs" };
+const ERRORS = 3; // the least severe messages that are logged
 const LEAST_COSINE = 0.999;
 let ort, frames, clip, facts, preparer;
-let prepared = [];
+const prepared = new Map(); // name of a batch -> inputs
 
 const METHODS = {
   // Load the student for a backend, "webgpu" or "wasm", and check its embedding of a known image.
@@ -16,34 +17,37 @@ const METHODS = {
     preparer = new Preparer(facts.preprocessing);
     ort = await import(BUILDS[backend]);
     ort.env.wasm.numThreads = 1; // there are several workers
-    ort.env.logLevel = "error";
-    const options = { executionProviders: [backend] };
-    frames = await ort.InferenceSession.create(models.frames, options);
-    clip = await ort.InferenceSession.create(models.clip, { executionProviders: ["wasm"] });
+    const session = (model, provider) =>
+      ort.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: ERRORS });
+    frames = await session(models.frames, backend);
+    clip = await session(models.clip, "wasm");
     await checkOutput();
   },
 
-  // Prepare a decoded frame for the next batch. frame: a VideoFrame or ImageBitmap, which is closed. look: as of
+  // Prepare a decoded frame as the next one of a batch. frame: a VideoFrame or ImageBitmap, which is closed. look: as of
   // sampledFrames. Returns how long it took, in ms.
-  async prepare(frame, look) {
+  async prepare(batch, frame, look) {
     const start = performance.now();
     try {
-      prepared.push(preparer.prepare(await pixelsOf(frame, look), look.orientation));
+      const input = preparer.prepare(await pixelsOf(frame, look), look.orientation);
+      prepared.set(batch, [...(prepared.get(batch) ?? []), input]);
     } finally {
       frame.close();
     }
     return performance.now() - start;
   },
 
-  // Inputs of the prepared frames, instead of running the student on them.
-  async inputs() {
-    return takePrepared();
+  // The inputs of a batch, instead of running the student on them.
+  async discard(batch) {
+    const inputs = prepared.get(batch) ?? [];
+    prepared.delete(batch);
+    return inputs;
   },
 
-  // Features of the prepared frames, (N, D), and how long they took, in ms.
-  async encode() {
+  // Features of a batch, (N, D), and how long they took, in ms.
+  async encode(batch) {
     const start = performance.now();
-    const { features } = await encodeFrames(takePrepared());
+    const { features } = await encodeFrames(await METHODS.discard(batch));
     return { features: features.data, milliseconds: performance.now() - start };
   },
 
@@ -68,12 +72,6 @@ const METHODS = {
     return clips.map((_, i) => logits.data.slice(i * facts.classes.length, (i + 1) * facts.classes.length));
   },
 };
-
-function takePrepared() {
-  const inputs = prepared;
-  prepared = [];
-  return inputs;
-}
 
 function encodeFrames(inputs) {
   const side = facts.preprocessing.resolution;

@@ -7,6 +7,8 @@ const MAX_WORKERS = 4;
 const BATCH = 8;
 const MAX_UNPREPARED = 8; // decoded frames that wait for their preparation: decoders have few buffers
 
+const ignore = () => {};
+
 class EncoderWorker {
   constructor() {
     this.worker = new Worker("encoder.js", { type: "module" });
@@ -43,7 +45,7 @@ export class Encoders {
     this.backend = backend;
     this.note = note; // why WebGPU is not used, or null
     this.times = { prepare: 0, model: 0 }; // milliseconds, over all workers
-    this.turn = 0;
+    this.turn = this.numBatches = 0;
   }
 
   // Start the workers. facts: of student.json. models: { frames, clip }, bytes of ONNX files. backend: "webgpu", "wasm" or
@@ -52,7 +54,7 @@ export class Encoders {
     let note = null;
     if (backend !== "wasm") {
       try {
-        if (!(await navigator.gpu?.requestAdapter())) throw new Error("this browser has no WebGPU");
+        if (backend !== "webgpu") await requireGraphicsCard();
         const workers = await startWorkers(1, "webgpu", facts, models);
         return new Encoders(workers, facts, "WebGPU", null);
       } catch (error) {
@@ -68,22 +70,25 @@ export class Encoders {
   async *encode(frames, batchSize = BATCH) {
     const batches = [];
     const unprepared = new Set();
+    const most = batchSize === 1 ? 0 : 2 * this.workers.length; // batches in work
     let batch = null;
-    for await (const { frame, times, look } of frames) {
-      batch ??= { worker: this.next(), times: [] };
-      const done = this.prepare(batch.worker, frame, look);
-      unprepared.add(done);
-      done.then(() => unprepared.delete(done), () => {});
-      batch.times.push(times);
-      if (batch.times.length === batchSize) {
-        batches.push(this.finish(batch));
-        batch = null;
+    try {
+      for await (const { frame, times, look } of frames) {
+        batch ??= { worker: this.next(), name: `${++this.numBatches}`, times: [], prepared: [] };
+        this.prepare(batch, frame, times, look, unprepared);
+        if (batch.times.length === batchSize) {
+          batches.push(this.finish(batch));
+          batch = null;
+        }
+        if (unprepared.size >= MAX_UNPREPARED) await Promise.race(unprepared);
+        while (batches.length > most) yield await batches.shift();
       }
-      if (unprepared.size >= MAX_UNPREPARED) await Promise.race(unprepared);
-      while (batches.length > 2 * this.workers.length || (batchSize === 1 && batches.length)) yield await batches.shift();
+      if (batch) batches.push(this.finish(batch));
+      batch = null;
+      while (batches.length) yield await batches.shift();
+    } finally {
+      batch?.worker.call("discard", [batch.name]);
     }
-    if (batch) batches.push(this.finish(batch));
-    while (batches.length) yield await batches.shift();
   }
 
   // Classes at every sampled time, from the last seconds before it: yields { time, probabilities, top }.
@@ -105,17 +110,39 @@ export class Encoders {
     return this.workers[this.turn++ % this.workers.length];
   }
 
-  async prepare(worker, frame, look) {
-    this.times.prepare += await worker.call("prepare", [frame, look], [frame]);
+  prepare({ worker, name, times: timesOfBatch, prepared }, frame, times, look, unprepared) {
+    const done = worker.call("prepare", [name, frame, look], [frame]);
+    unprepared.add(done);
+    done.then((milliseconds) => {
+      unprepared.delete(done);
+      this.times.prepare += milliseconds;
+    }, ignore);
+    timesOfBatch.push(times);
+    prepared.push(done);
   }
 
-  async finish({ worker, times }) {
-    const { features, milliseconds } = await worker.call("encode");
+  finish(batch) {
+    const rows = this.rowsOf(batch, batch.worker.call("encode", [batch.name]));
+    rows.catch(ignore); // whoever awaits it gets the error
+    return rows;
+  }
+
+  async rowsOf({ times, prepared }, encoded) {
+    await Promise.all([...prepared, encoded]);
+    const { features, milliseconds } = await encoded;
     this.times.model += milliseconds;
-    const dim = features.length / times.length;
+    const dim = this.facts.student.embed_dim;
     return times.flatMap((list, i) =>
       list.map((time) => ({ time, features: features.subarray(i * dim, (i + 1) * dim) })),
     );
+  }
+}
+
+async function requireGraphicsCard() {
+  const adapter = await navigator.gpu?.requestAdapter();
+  if (!adapter) throw new Error("this browser has none");
+  if (adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter) {
+    throw new Error("here it would be computed without a graphics card");
   }
 }
 

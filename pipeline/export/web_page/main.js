@@ -113,8 +113,9 @@ function summarize(word) {
 
 function report(error) {
   closeCamera(video);
-  const sentence = error instanceof VideoError ? error.message : `This cannot be done here: ${error.message}`;
-  find("problem").textContent = sentence;
+  const advice = state.encoders?.backend === "WebGPU" ? "; add ?backend=wasm to the address to do without WebGPU" : "";
+  const isPlain = error instanceof VideoError;
+  find("problem").textContent = isPlain ? error.message : `This cannot be done here: ${error.message}${advice}.`;
   find("problem").hidden = false;
   find("status").textContent = "";
 }

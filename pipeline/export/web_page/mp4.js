@@ -145,8 +145,8 @@ function samplesOf(table) {
   const sizes = child(table, "stsz");
   const chunks = child(table, "co64") ?? child(table, "stco");
   if (!sizes || !chunks) return [];
-  const count = sizes.getUint32(8);
   const fixed = sizes.getUint32(4);
+  const count = fixed ? sizes.getUint32(8) : Math.min(sizes.getUint32(8), (sizes.byteLength - 12) >> 2);
   const times = timesOf(child(table, "stts"), child(table, "ctts"), count);
   const keys = keysOf(child(table, "stss"));
   const places = placesOf(child(table, "stsc"), chunks, child(table, "co64") !== undefined);
@@ -154,7 +154,7 @@ function samplesOf(table) {
   let offset = 0;
   for (let i = 0; i < count; i++) {
     const place = places.next().value;
-    if (place === undefined) return samples;
+    if (place === undefined || i >= times.length) return samples;
     offset = place ?? offset;
     const size = fixed || sizes.getUint32(12 + 4 * i);
     samples.push({ offset, size, ...times[i], isKey: keys === null || keys.has(i + 1) });

@@ -4,6 +4,7 @@
 
 import { resizePlane, resizeWeights } from "./resample.js";
 
+const SMALLEST = 8; // pixels on a side
 const LUMA = { bt709: [0.2126, 0.0722], "bt2020-ncl": [0.2627, 0.0593], smpte170m: [0.299, 0.114] };
 
 // Makes inputs of decoded frames. preprocessing: as in student.json.
@@ -18,6 +19,7 @@ export class Preparer {
   // upright, { isTransposed, isFlippedDown, isFlippedRight }.
   prepare(image, orientation) {
     const { resolution, interpolation } = this.preprocessing;
+    if (Math.min(image.width, image.height) < SMALLEST) throw new Error(`its frames have only ${image.width}x${image.height} pixels`);
     const size = canonicalSize(image.width * image.aspect, image.height, this.preprocessing.canonical_short_side);
     const box = evaluationBox(size, this.preprocessing);
     const planes = image.planes.map((plane) => this.resized(plane, size, box, plane.width < image.width ? 0.25 : 0));

@@ -17,9 +17,9 @@ export function resizeWeights(source, target, first, count, kernel, shift = 0) {
   const { radius, weight, isFolded } = KERNELS[kernel];
   const scale = source / target;
   const stretch = Math.max(scale, 1);
-  const size = Math.min(source, 2 * Math.ceil(radius * stretch) + 1);
+  const size = Math.min(source, Math.floor(2 * radius * stretch) + 1);
   const starts = new Int32Array(count);
-  const weights = new Float32Array(count * size);
+  const weights = new Float64Array(count * size);
   for (let i = 0; i < count; i++) {
     const center = (first + i + 0.5) * scale - 0.5 + shift;
     const low = Math.ceil(center - radius * stretch);
@@ -40,41 +40,64 @@ export function resizeWeights(source, target, first, count, kernel, shift = 0) {
   return { starts, weights, size };
 }
 
-// Resize a plane. plane: { data, offset, stride, step } in elements; columns, rows: weights of resizeWeights.
-// Levels: the array type of the result (rows.count, columns.count) and of what is between the two directions:
-// Float32Array, or Uint8ClampedArray to round to whole levels after each, as Pillow does.
+// Resize a plane. plane: { data, offset, stride, step } in elements; columns, rows: weights of resizeWeights, of four
+// targets or more. Levels: the array type of the result (rows.count, columns.count) and of what is between the two
+// directions: Float32Array, or Uint8ClampedArray to round to whole levels after each, as Pillow does.
 export function resizePlane(plane, columns, rows, Levels) {
   const width = columns.starts.length;
   const top = rows.starts[0];
-  const bottom = rows.starts[rows.starts.length - 1] + rows.size;
-  const narrow = new Levels((bottom - top) * width);
-  for (let y = top; y < bottom; y++) {
-    resizeRow(plane.data, plane.offset + y * plane.stride, plane.step, columns, narrow, (y - top) * width);
-  }
-  return mixRows(narrow, width, top, rows, Levels);
+  const height = rows.starts[rows.starts.length - 1] + rows.size - top;
+  const narrow = new Levels(height * width);
+  const first = { ...plane, offset: plane.offset + top * plane.stride };
+  narrowRows(first, columns, narrow, height);
+  return mixRows(narrow, width, top, rows, new Levels(rows.starts.length * width));
 }
 
-function resizeRow(data, from, step, { starts, weights, size }, target, to) {
-  for (let x = 0, w = 0; x < starts.length; x++) {
-    let sum = 0;
-    let at = from + starts[x] * step;
-    for (const end = w + size; w < end; w++, at += step) sum += weights[w] * data[at];
-    target[to + x] = sum;
-  }
-}
-
-function mixRows(narrow, width, top, { starts, weights, size }, Levels) {
-  const mixed = new Levels(starts.length * width);
-  const sums = new Float32Array(width);
-  for (let y = 0; y < starts.length; y++) {
-    sums.fill(0);
-    for (let k = 0; k < size; k++) {
-      const weight = weights[y * size + k];
-      if (weight === 0) continue;
-      const from = (starts[y] - top + k) * width;
-      for (let x = 0; x < width; x++) sums[x] += weight * narrow[from + x];
+// Resize rows to the width of the targets, four rows at a time: processors add four independent sums at once.
+function narrowRows({ data, offset, stride, step }, { starts, weights, size }, narrow, height) {
+  const width = starts.length;
+  for (let y = 0; y < height; y += 4) {
+    const row = Math.min(y, height - 4);
+    const [one, two, three] = [stride, 2 * stride, 3 * stride];
+    for (let x = 0, w = 0; x < width; x++) {
+      let [a, b, c, d] = [0, 0, 0, 0];
+      let at = offset + row * stride + starts[x] * step;
+      for (const end = w + size; w < end; w++, at += step) {
+        const weight = weights[w];
+        a += weight * data[at];
+        b += weight * data[at + one];
+        c += weight * data[at + two];
+        d += weight * data[at + three];
+      }
+      const to = row * width + x;
+      narrow[to] = a;
+      narrow[to + width] = b;
+      narrow[to + 2 * width] = c;
+      narrow[to + 3 * width] = d;
     }
-    mixed.set(sums, y * width);
+  }
+}
+
+// Resize columns, four at a time.
+function mixRows(narrow, width, top, { starts, weights, size }, mixed) {
+  for (let y = 0; y < starts.length; y++) {
+    const from = (starts[y] - top) * width;
+    for (let x = 0; x < width; x += 4) {
+      const column = Math.min(x, width - 4);
+      let [a, b, c, d] = [0, 0, 0, 0];
+      for (let w = y * size, at = from + column; w < (y + 1) * size; w++, at += width) {
+        const weight = weights[w];
+        a += weight * narrow[at];
+        b += weight * narrow[at + 1];
+        c += weight * narrow[at + 2];
+        d += weight * narrow[at + 3];
+      }
+      const to = y * width + column;
+      mixed[to] = a;
+      mixed[to + 1] = b;
+      mixed[to + 2] = c;
+      mixed[to + 3] = d;
+    }
   }
   return mixed;
 }
