@@ -56,6 +56,13 @@ def measure(command: Sequence[str], environment: dict[str, str], folder: Path) -
     return Usage(wall_sec, max(reaped, watch.cpu_sec), *watch.megabytes, output)
 
 
+def tree_seconds(pid: int) -> float:
+    """Processor seconds so far of a running process and of its descendants."""
+    watch = _Watch(pid)
+    watch.look()
+    return watch.cpu_sec
+
+
 class _Watch(threading.Thread):
     """Looks at a process and its descendants until it is stopped."""
 
@@ -69,7 +76,7 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while not self._has_ended.wait(SAMPLE_SEC):
-            self._look()
+            self.look()
 
     def stop(self) -> None:
         self._has_ended.set()
@@ -85,7 +92,8 @@ class _Watch(threading.Thread):
         children = [size for pid, size in self._peak.items() if pid != self._pid]
         return self._peak.get(self._pid, 0.0), max(children, default=0.0), self._all_mb
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Take what the processes have used so far."""
         stats = {int(entry.name): _stat(entry) for entry in PROC.iterdir() if entry.name.isdecimal()}
         found = {pid: stat for pid, stat in stats.items() if stat is not None}
         count = 0

@@ -41,11 +41,12 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Export:
-    """What was exported: bytes by file name, and parity by format."""
+    """What was exported: bytes by file name, and parity by format. next_steps: lines about how to use it."""
 
     folder: Path
     num_bytes: dict[str, int]
     parity: dict[str, Parity]
+    next_steps: tuple[str, ...] = ()
 
 
 def export(config: ExportConfig) -> Export:
@@ -58,6 +59,8 @@ def export(config: ExportConfig) -> Export:
     check_runtimes(formats)
     folder = config.output_dir.resolve()
     check_folder(folder, config.overwrite)
+    for export_format in formats.values():
+        export_format.prepare(config)
     reader = open_cache(config)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
@@ -88,7 +91,8 @@ def export(config: ExportConfig) -> Export:
     files |= copied_calibration(config.student_checkpoint.parent / CALIBRATION_NAME, digest)
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
-    return Export(config.output_dir, sizes, parity)
+    steps = (line for export_format in formats.values() for line in export_format.next_steps(config.output_dir))
+    return Export(config.output_dir, sizes, parity, tuple(steps))
 
 
 def check_runtimes(formats: dict[str, ExportFormat]) -> None:

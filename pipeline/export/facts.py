@@ -14,7 +14,7 @@ FORMAT = 1
 class ExportFacts:
     """The JSON in every exported file. student, teacher: as in the checkpoint. classes: empty if trained without.
 
-    multi_label: whether clips have any number of classes, so that the probability of each is the sigmoid of its logit.
+    multi_label: whether clips have any number of labels; the probability of a class is then the sigmoid of its logit.
     checkpoint_sha256: of the checkpoint file.
     """
 

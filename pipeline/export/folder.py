@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from embedonce.cache import commit
 from embedonce.pipeline.errors import InputError
@@ -19,7 +19,7 @@ PARITY_NAME = "parity.json"
 
 
 def file_names() -> set[str]:
-    """The names of all files that an export may write, whatever its formats."""
+    """The names of all files that an export may write, whatever its formats; with `/` for those in folders."""
     models = {name for format_name in format_names() for name in load_format(format_name).file_names}
     return models | {MARK, PARITY_NAME, CARD_NAME, CALIBRATION_NAME, CONFIG_NAME, BACKBONE_NAME, PARTS_NAME}
 
@@ -66,6 +66,7 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
     try:
         commit.make_folder(partial)
         for name in sorted(files, key=lambda name: name != MARK):  # the mark first: it identifies a killed export
+            commit.make_folder((partial / name).parent)
             commit.replace(partial / name, files[name])
         if folder.exists():
             folder.rename(old)
@@ -129,10 +130,16 @@ def _is_folder(folder: Path) -> bool:
 def _foreign(folder: Path) -> list[str]:
     """The names in a folder that no export writes: neither regular files of an export nor temporary files."""
     known = file_names()
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if not path.is_file()
-        or path.is_symlink()
-        or not (path.name in known or path.name.startswith(commit.TEMP_PREFIX))
-    )
+    folders = {str(parent) for name in known for parent in PurePosixPath(name).parents}
+    return sorted(_unknown(folder, "", known, folders))
+
+
+def _unknown(folder: Path, prefix: str, known: set[str], folders: set[str]) -> Iterator[str]:
+    for path in folder.iterdir():
+        name = prefix + path.name
+        if name in folders and _is_folder(path):
+            yield from _unknown(path, f"{name}/", known, folders)
+            continue
+        is_known = name in known or path.name.startswith(commit.TEMP_PREFIX)
+        if not is_known or not path.is_file() or path.is_symlink():
+            yield name

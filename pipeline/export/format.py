@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from embedonce.models.student import VideoStudent
 from embedonce.pipeline.export.facts import ExportFacts, HeldOutFacts
 from embedonce.pipeline.export.parity import Limits
 from embedonce.pipeline.runtimes.requirements import Requirement
+
+if TYPE_CHECKING:
+    from embedonce.pipeline.export.settings import ExportConfig
 
 Call = Callable[..., list[np.ndarray]]
 T = TypeVar("T")
@@ -73,11 +77,22 @@ class RunnableStudent:
 
 
 class ExportFormat(ABC):
-    """One way to write a student to files. Its module must import where the libraries of `requirement` are missing."""
+    """One way to write a student to files, and an instance for each export.
 
-    file_names: ClassVar[tuple[str, ...]]  # all files it writes; the first one is listed in the model card's table
+    Its module must import where the libraries of `requirement` are missing.
+    """
+
+    # All files it writes, those in a folder with `/` in their names; the first one is listed in the model card's table
+    file_names: ClassVar[tuple[str, ...]]
     limits: ClassVar[Limits]  # how close the files must come to PyTorch
     requirement: ClassVar[Requirement | None] = None  # optional libraries that write and load need
+
+    def prepare(self, config: "ExportConfig") -> None:
+        """Get ready before anything is computed: what else the format needs, by the settings of the export.
+
+        InputError if it cannot be had.
+        """
+        return None
 
     @abstractmethod
     def write(self, inputs: ExportInputs) -> dict[str, bytes]:
@@ -89,4 +104,8 @@ class ExportFormat(ABC):
 
     def card_paragraphs(self, facts: ExportFacts, held_out: HeldOutFacts) -> tuple[str, ...]:
         """Markdown paragraphs for "How to run it" in the model card; the same paragraph of two formats appears once."""
+        return ()
+
+    def next_steps(self, folder: Path) -> tuple[str, ...]:
+        """Lines for the end of the command's output: how to use the files. folder: of the export."""
         return ()

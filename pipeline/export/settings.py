@@ -28,6 +28,11 @@ class ExportConfig(Settings):
     calibration_frames: int = setting(
         256, "Training frames that int8 quantization is calibrated on.", group=DATA, range=ranges.REPEATS
     )
+    web_runtime: Path | None = setting(
+        None,
+        "Folder or .tgz file of the npm package onnxruntime-web, for the format web; by default, npm downloads it.",
+        group=OUTPUT,
+    )
     seed: int = setting(replace(shared.SEED, help="Seed for choosing the clips and frames."))
     overwrite: bool = setting(False, "Replace the export that --output-dir already holds.", group=OUTPUT)
     local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)

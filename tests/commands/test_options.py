@@ -340,6 +340,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "split": ("--split train", EXPORT),
         "num_samples": ("--num-samples 3", EXPORT),
         "calibration_frames": ("--calibration-frames 5", EXPORT),
+        "web_runtime": ("--web-runtime elsewhere", "export/test_web.py::test_the_runtime_is_that_of_the_option"),
         "config": (None, SAVED),
         "seed": ("--seed 4", EXPORT),
         "overwrite": ("--overwrite", EXPORT),

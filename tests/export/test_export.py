@@ -177,9 +177,9 @@ def test_the_example_prints_its_usage(tmp_path):
 
 
 def test_the_registered_formats_are_those_of_the_command_line():
-    assert format_names() == ("fp32", "fp16", "int8", "executorch")
+    assert format_names() == ("fp32", "fp16", "int8", "executorch", "web")
     assert [load_format(name).file_names[0] for name in FORMATS] == [
-        *("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "frames.pte"),
+        *("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "frames.pte", "web/frames.onnx"),
     ]
 
 
@@ -208,7 +208,7 @@ def test_each_limit_is_checked(bad):
 
 
 def test_each_format_has_its_own_limits():
-    expected = {"fp32": EXACT, "fp16": HALF, "int8": INT8, "executorch": EXACT}
+    expected = {"fp32": EXACT, "fp16": HALF, "int8": INT8, "executorch": EXACT, "web": EXACT}
     assert {name: load_format(name).limits for name in FORMATS} == expected
     bad = Parity(clips=9, max_difference=1.0, rounding=0.0, agreement=0.89, cosine=1.0, top1=None)
     for limits in (HALF, INT8):

@@ -15,9 +15,11 @@ from embedonce.pipeline.export.export import export
 from embedonce.pipeline.export.facts import HeldOutFacts
 from embedonce.pipeline.export.folder import check_folder, file_names
 from embedonce.pipeline.export.format import ExportInputs
+from embedonce.pipeline.export.formats.web import WebPage
 from embedonce.pipeline.export.parity import Parity
 from embedonce.pipeline.export.registry import load_format, register_format
 from embedonce.pipeline.export.settings import ExportConfig
+from embedonce.pipeline.export.web_page import runtime
 from tests.commands.test_cli import call
 from tests.export.test_export import place, settings  # noqa: F401 (a fixture)
 from tests.support.conformance.export_format import ExportFormatConformance
@@ -61,6 +63,12 @@ class TestExecuTorch(ExportFormatConformance):
     @classmethod
     def make_format(cls):
         return ran("executorch")
+
+
+class TestWeb(ExportFormatConformance):
+    @classmethod
+    def make_format(cls):
+        return WebPage(dict.fromkeys((*runtime.FILES, *runtime.LICENSES), b"a file of the runtime"))
 
 
 # -- the worked example ----------------------------------------------------------------------------------------------
@@ -147,10 +155,10 @@ def test_names_of_formats_are_known_without_importing_torch():
 # -- the model card --------------------------------------------------------------------------------------------------
 
 FIGURES = Parity(clips=9, max_difference=0.0, rounding=0.0, agreement=1.0, cosine=1.0, top1=0.5)
-WORDS = {"fp32": "recognise.py", "int8": "calibrated", "executorch": ".pte"}
+WORDS = {"fp32": "recognise.py", "int8": "calibrated", "executorch": ".pte", "web": "http.server"}
 
 
-@pytest.mark.parametrize("exported", [("fp32",), ("fp16",), ("int8",), ("executorch",), ("fp32", "int8")])
+@pytest.mark.parametrize("exported", [("fp32",), ("fp16",), ("int8",), ("executorch",), ("web",), ("fp32", "int8")])
 def test_the_card_describes_only_files_that_were_exported(exported):
     formats = {name: load_format(name) for name in exported}
     sizes = {name: 1 for made in formats.values() for name in made.file_names}
@@ -158,7 +166,9 @@ def test_the_card_describes_only_files_that_were_exported(exported):
     card = model_card(make_facts(), HeldOutFacts("l", "val", "train", None, None), sizes, parity, formats)
     assert {name for name, word in WORDS.items() if word in card} == set(exported) & set(WORDS)
     assert ("onnx" in card) == (exported != ("executorch",))
-    assert card.count("`clip.onnx` maps") == ("onnx" in card)  # formats that share a file share its description
+    assert card.count("`clip.onnx` maps") == bool(
+        {"fp32", "fp16", "int8"} & set(exported)
+    )  # formats that share a file share its description
     for name in file_names() - set(sizes) - {Path(common).name for common in COMMON}:
         assert name not in card
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.test_cli import call
-from tests.support.browser import find_chromium
-from tests.support.devtools import Tab, browser_tab
+from tests.support.devtools import Page, opened
 from tests.support.sheet_cache import CLASSES, SOURCES, make_sheet_cache
 
 pytestmark = pytest.mark.browser
@@ -27,12 +26,12 @@ def page(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    with browser_tab(find_chromium(), tmp_path_factory.mktemp("profile")) as tab:
+    with opened(tmp_path_factory.mktemp("profile")) as tab:
         yield tab
 
 
 @pytest.fixture
-def tab(browser, page) -> Tab:
+def tab(browser, page) -> Page:
     browser.resize(1400, 900)
     browser.open("about:blank")
     browser.requests.clear()
@@ -43,7 +42,7 @@ def tab(browser, page) -> Tab:
 def test_nothing_is_loaded_and_nothing_complained_of(tab, page):
     assert tab.run(NAMES)[0] == SOURCES["lost"] and len(tab.run(NAMES)) == 6
     assert tab.run("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
-    assert tab.requests == [page.as_uri()] and tab.console == []
+    assert tab.requests == [page.as_uri()] and tab.complaints == []
     assert tab.run("document.scripts.length") == 1
 
 

@@ -54,7 +54,7 @@ class ExportFormatConformance:
     def test_it_writes_the_files_that_it_names(self, export_format, files):
         assert set(files) == set(export_format.file_names) and len(set(export_format.file_names)) > 0
         assert all(isinstance(data, bytes) and data for data in files.values())
-        assert all("/" not in name and not name.startswith(".") for name in files)
+        assert all(part and not part.startswith(".") for name in files for part in name.split("/"))
 
     def test_its_files_do_not_replace_those_of_every_export(self, export_format):
         common = {"README.md", "config.json", "parity.json", "export_config.yaml"}
