@@ -54,7 +54,7 @@ def test_type_checkers_know_the_keywords(tmp_path):
         "embedonce.extract(data_dir='videos', fps=1.0, batch_size='auto')",
         "embedonce.extract(fsp=1.0)",
         "embedonce.train(epochs='3')",
-        "embedonce.open_cache('c').embeddings('v').t_sec.nothing",
+        "embedonce.open_cache('c').nothing",
     ]
     (tmp_path / "user.py").write_text("\n".join(lines))
     (tmp_path / "embedonce").symlink_to(ROOT)

@@ -44,7 +44,15 @@ class Cache:
 
     def __init__(self, reader: CacheReader):
         """reader: of the cache. open_cache() makes it from a path."""
+        if not isinstance(reader, CacheReader):
+            raise TypeError(f"a cache is opened by its path with open_cache({reader!r}), not with Cache()")
         self.reader = reader
+
+    if not TYPE_CHECKING:  # to type checkers, other attributes are errors
+
+        def __getattr__(self, name: str) -> object:
+            hint = f"; its reader has: cache.reader.{name}" if hasattr(CacheReader, name) and name[0] != "_" else ""
+            raise AttributeError(f"'Cache' object has no attribute {name!r}{hint}", name=name, obj=self)
 
     def __enter__(self) -> "Cache":
         return self

@@ -137,6 +137,15 @@ def test_it_may_be_closed_and_pickled(tiny):
     assert np.array_equal(pickle.loads(pickle.dumps(cache)).embeddings("v1").embeddings, expected)
 
 
+def test_what_the_reader_has_is_named(tiny):
+    with pytest.raises(AttributeError, match=r"no attribute 'all_embeddings'; its reader has: cache\.reader\.all_emb"):
+        tiny.all_embeddings("000001")
+    with pytest.raises(AttributeError, match=r"'Cache' object has no attribute 'nothing'$"):
+        tiny.nothing  # noqa: B018
+    with pytest.raises(TypeError, match=r"opened by its path with open_cache\('x'\)"):
+        embedonce.Cache("x")
+
+
 def test_reading_loads_no_torch(tiny):
     code = (
         f"import sys, embedonce; cache = embedonce.open_cache({str(tiny.path)!r}); list(cache.frames('v1')); "

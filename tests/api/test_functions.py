@@ -34,6 +34,9 @@ def test_an_extraction_is_counted_and_reported(videos, tmp_path, capfd):
     assert found.cache_dir == tmp_path / "cache" and found.times["ok"] == found.frames
     with embedonce.open_cache(found.cache_dir) as cache:
         assert cache.label_sets() == found.label_sets and cache.num_frames == found.frames
+        (quarantined,) = cache.reader.quarantined()
+        with pytest.raises(LookupError, match=rf"has no video {quarantined!r}: it is quarantined \("):
+            cache.embeddings(quarantined)
     last = [event for event in events if event.stage == "extracting frames"][-1]
     assert last == embedonce.ProgressEvent("extracting frames", found.frames, found.frames, "frames")
     assert str(last) == f"extracting frames: {found.frames}/{found.frames} frames"
