@@ -42,10 +42,10 @@ class Tab:
         return message["result"]
 
     def open(self, url: str) -> None:
-        """Load a page, and wait until it is loaded."""
+        """Load a page, and wait until it is loaded. A page that only gets another fragment is not loaded again."""
         self._loaded = False
-        self.send("Page.navigate", url=url)
-        while not self._loaded:
+        is_new = "loaderId" in self.send("Page.navigate", url=url)
+        while is_new and not self._loaded:
             self._receive()
 
     def run(self, script: str) -> Any:

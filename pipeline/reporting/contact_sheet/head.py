@@ -6,7 +6,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.reporting.contact_sheet.names import title_of
 from embedonce.pipeline.reporting.contact_sheet.selection import Selection
-from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, text
+from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, counted, text
 from embedonce.pipeline.reporting.html.markup import megabytes
 
 SHOWN_LINES = 200
@@ -50,15 +50,17 @@ def _label_line(reader: CacheReader, labels: LabelSet | None) -> str:
     return "<p>The cache has no label set.</p>"
 
 
-def sampled(reader: CacheReader, selection: Selection) -> str:
+def sampled(reader: CacheReader, labels: LabelSet | None, selection: Selection) -> str:
     """What of the cache is shown."""
     frames, total = len(selection.frames), reader.num_rows
-    videos, clips = len(selection.by_video), selection.num_shown
     if not total:
         return '<p class="sampled">The cache has no frames yet.</p>'
-    all_videos = len(reader.video_uids)
-    words = f"{frames:,} of {total:,} frames shown, from {videos:,} of {all_videos:,} videos"
-    words += f" and {clips:,} of {selection.num_windows:,} clips" if selection.num_windows > all_videos else ""
+    words = (
+        f"{frames:,} of {total:,} frames shown, from {len(selection.by_video):,} of {len(reader.video_uids):,} videos"
+    )
+    if labels is not None and labels.clips:
+        clips = sum(strip.clip is not None for strip in selection.strips)
+        words += f" and {clips:,} of {counted(len(labels.clips), 'clip')}"
     how = ", at equal steps and evenly over videos and classes" if frames < total else ""
     return f'<p class="sampled">{words}{how}.</p>'
 
