@@ -6,8 +6,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.reporting.contact_sheet.names import title_of
 from embedonce.pipeline.reporting.contact_sheet.selection import Selection
-from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, counted, text
-from embedonce.pipeline.reporting.html.markup import megabytes
+from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, counted, size, text
 
 SHOWN_LINES = 200
 
@@ -27,10 +26,10 @@ def head(reader: CacheReader, lines: Sequence[str], labels: LabelSet | None) -> 
 
 def _figures(reader: CacheReader, labels: LabelSet | None) -> list[tuple[str, str]]:
     hours = sum(video.end_sec for part in reader.plan() for video in part.videos) / 3600
-    size = sum(record.num_bytes for record in reader.records.values())
+    num_bytes = sum(record.num_bytes for record in reader.records.values())
     figures = [("videos", f"{len(reader.video_uids):,}"), ("frames", f"{reader.num_rows:,}")]
     figures += [("hours", f"{hours:,.2f}")] if hours else []
-    figures += [("size", megabytes(size))]
+    figures += [("size", size(num_bytes))]
     if labels is not None:
         figures += [("clips", f"{len(labels.clips):,}"), ("classes", f"{len(labels.classes):,}")]
     lost = sum(count for status, count in reader.count_statuses().items() if status != "ok")

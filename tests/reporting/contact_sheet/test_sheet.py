@@ -23,6 +23,7 @@ from embedonce.pipeline.reporting.contact_sheet import sheet as sheet_module
 from embedonce.pipeline.reporting.contact_sheet.names import natural
 from embedonce.pipeline.reporting.contact_sheet.selection import select
 from embedonce.pipeline.reporting.contact_sheet.sheet import READ_BYTES, Limits, contact_sheet
+from embedonce.pipeline.reporting.contact_sheet.texts import seconds, size
 from tests.commands.test_cli import call, error_of
 from tests.conftest import make_cache_identity, make_segment
 from tests.reporting.test_html_report import Page
@@ -144,6 +145,21 @@ def test_the_map_has_a_point_for_every_frame_and_a_legend_with_counts(text):
     assert Counter(map(int, points)) == Counter(frames) and len(frames) == 112
     legend = text.partition('<ul class="legend"')[2].partition("</ul>")[0]
     assert [int(n) for n in re.findall(r"<b>(\d+)</b>", legend)] == [37, 37, 38] and "no class" in legend
+
+
+@pytest.mark.parametrize(
+    "num_bytes, expected", [(0, "0.0 MB"), (12_340_000, "12.3 MB"), (11_455_300_000, "11.5 GB"), (5e15, "5,000.0 TB")]
+)
+def test_sizes_have_a_unit_that_suits_them(num_bytes, expected):
+    assert size(num_bytes) == expected
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [(0, "0.0 s"), (59.94, "59.94 s"), (59.996, "1:00.0"), (3723.456, "1:02:03.46"), (-0.5, "−0.5 s")],
+)
+def test_times_are_short(value, expected):
+    assert seconds(value) == expected
 
 
 # -- nothing of a cache is markup ----------------------------------------------------------------------------------
