@@ -16,7 +16,7 @@ MARKS = (  # paths around the origin, of equal area
     "M0 5l4.7-8.4h-9.4z",
     "M-1.5-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
     "M0-4.6l4.4 3.2-1.7 5.2h-5.4l-1.7-5.2z",
-    "M-4.5-4.5l9 9m-9 0l9-9",
+    "M-4.2-4.2h8.4l-8.4 8.4h8.4z",
 )
 GRAY = "M-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0"
 HINT = "Click a point, or use the arrow keys, to see its frame; Enter goes to it in its video."

@@ -13,7 +13,7 @@ from embedonce.pipeline.reporting.html.markup import embedded
 
 OPEN_FRAMES = 120  # the first videos are open, up to so many frames
 MOST_GAPS = 4  # of a strip
-SHORT_STRIP = 5  # pictures; two such strips are side by side
+SHORT_STRIP, FEW = 5, 3  # pictures; two strips of the one size are side by side, three or four of the other
 REASONS = {
     Status.CORRUPT: "could not be decoded",
     Status.REDACTED: "redacted in the annotations",
@@ -58,10 +58,11 @@ def _box(video: Video, contents: Sequence[Content], classes: Sequence[str], is_o
     ]
     uid = "" if video.uid == video.name else f'<small class="uid">{text(video.uid)}</small>'
     strips = "".join(_strip(strip, contents, classes) for strip in video.strips)
+    few = " few" if max(len(strip.frames) + len(strip.gaps) for strip in video.strips) <= FEW else ""
     return (
         f'<details class="video"{" open" if is_open else ""}><summary>{poster}<span class="title">'
         f'<b class="name">{file_name(video.name)}</b>{uid}<small class="faint">{" · ".join(map(text, about))}</small>'
-        f'</span></summary><div class="strips">{strips}</div></details>'
+        f'</span></summary><div class="strips{few}">{strips}</div></details>'
     )
 
 

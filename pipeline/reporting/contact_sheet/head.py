@@ -6,8 +6,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.reporting.contact_sheet.names import title_of
 from embedonce.pipeline.reporting.contact_sheet.selection import Selection
-from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, text
-from embedonce.pipeline.reporting.html.markup import megabytes
+from embedonce.pipeline.reporting.contact_sheet.texts import SHORT, counted, size, text
 
 SHOWN_LINES = 200
 
@@ -27,10 +26,10 @@ def head(reader: CacheReader, lines: Sequence[str], labels: LabelSet | None) -> 
 
 def _figures(reader: CacheReader, labels: LabelSet | None) -> list[tuple[str, str]]:
     hours = sum(video.end_sec for part in reader.plan() for video in part.videos) / 3600
-    size = sum(record.num_bytes for record in reader.records.values())
+    num_bytes = sum(record.num_bytes for record in reader.records.values())
     figures = [("videos", f"{len(reader.video_uids):,}"), ("frames", f"{reader.num_rows:,}")]
     figures += [("hours", f"{hours:,.2f}")] if hours else []
-    figures += [("size", megabytes(size))]
+    figures += [("size", size(num_bytes))]
     if labels is not None:
         figures += [("clips", f"{len(labels.clips):,}"), ("classes", f"{len(labels.classes):,}")]
     lost = sum(count for status, count in reader.count_statuses().items() if status != "ok")
@@ -50,15 +49,17 @@ def _label_line(reader: CacheReader, labels: LabelSet | None) -> str:
     return "<p>The cache has no label set.</p>"
 
 
-def sampled(reader: CacheReader, selection: Selection) -> str:
+def sampled(reader: CacheReader, labels: LabelSet | None, selection: Selection) -> str:
     """What of the cache is shown."""
     frames, total = len(selection.frames), reader.num_rows
-    videos, clips = len(selection.by_video), selection.num_shown
     if not total:
         return '<p class="sampled">The cache has no frames yet.</p>'
-    all_videos = len(reader.video_uids)
-    words = f"{frames:,} of {total:,} frames shown, from {videos:,} of {all_videos:,} videos"
-    words += f" and {clips:,} of {selection.num_windows:,} clips" if selection.num_windows > all_videos else ""
+    words = (
+        f"{frames:,} of {total:,} frames shown, from {len(selection.by_video):,} of {len(reader.video_uids):,} videos"
+    )
+    if labels is not None and labels.clips:
+        clips = sum(strip.clip is not None for strip in selection.strips)
+        words += f" and {clips:,} of {counted(len(labels.clips), 'clip')}"
     how = ", at equal steps and evenly over videos and classes" if frames < total else ""
     return f'<p class="sampled">{words}{how}.</p>'
 

@@ -47,8 +47,6 @@ class Selection:
     """strips: those of one video one after the other, videos in the given order."""
 
     strips: tuple[Strip, ...]
-    num_windows: int  # clips, and videos without clips, that could have been shown
-    num_shown: int  # of these
 
     @property
     def frames(self) -> list[Frame]:
@@ -105,7 +103,7 @@ class _Selector:
             strips.append(self._strip(window, count, number))
             number += len(strips[-1].frames)
         outside = {uid: self._outside(uid) for uid in dict.fromkeys(window.video_uid for window in chosen)}
-        return Selection(tuple(_with_outside(strips, outside)), len(windows), len(chosen))
+        return Selection(tuple(_with_outside(strips, outside)))
 
     def _windows(self, uid: str) -> list[_Window]:
         """The clips of a video that have readable frames, or gaps and no frames; all of the video if there are none."""

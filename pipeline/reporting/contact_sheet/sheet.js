@@ -40,6 +40,7 @@ function filter() {
   for (const pair of all(".pair")) {
     pair.hidden = all("figure", pair).every((side) => one("f" + side.dataset.of).closest(".strip").hidden);
   }
+  if (!chosen || !isShown(chosen)) chooseAny();
   const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
   one("matches").textContent = `${count(videos.size, "video")}, ${count(frames, "frame")}`;
 }
@@ -75,6 +76,13 @@ function choose(point, focus) {
   const name = figure.closest(".video").querySelector(".name").textContent;
   one("shown").replaceChildren(figure.querySelector("img").cloneNode(), made("h3", name), heading, caption, go);
   if (focus) point.focus();
+}
+
+/* So that the map can always be reached with the Tab key, and the panel shows what the map shows. */
+function chooseAny() {
+  const first = points.filter(isShown).at(-1);
+  if (first) choose(first, false);
+  one("ring")?.classList.toggle("on", Boolean(first));
 }
 
 function reveal(figure) {
@@ -132,8 +140,8 @@ function start() {
     point.setAttribute("aria-label", described(point));
   }
   filter();
-  const first = pointOf.get(Number(state.get("frame") ?? NaN)) ?? points.filter(isShown).at(-1);
-  if (first) choose(first, false);
+  const asked = pointOf.get(Number(state.get("frame") ?? NaN));
+  if (asked) choose(asked, false);
 }
 
 one("filter").addEventListener("input", () => { filter(); remember(); });

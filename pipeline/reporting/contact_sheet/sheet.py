@@ -113,7 +113,7 @@ def _page(
     )
     splits = splits_of([strip.clip for strip in selection.strips if strip.clip])
     nav = f'<div class="bar-top"><nav>{links}</nav>{controls(splits)}</div>'
-    top = fixed.head + sampled(reader, selection)
+    top = fixed.head + sampled(reader, labels, selection)
     return page(names.title, STYLE + fixed.style, f"{top}{nav}<main>{body}</main>", fixed.script)
 
 

@@ -28,17 +28,29 @@ def share(probability: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time: 12.5 s, or 1:02:03.5 from one minute on."""
-    minutes, rest = divmod(round(value, 1), 60)
-    if minutes < 1:
-        return f"{value:.1f} s"
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    """A time, to hundredths: 12.5 s or 12.54 s, and 1:02:03.5 from one minute on."""
+    if value < 0:
+        return f"−{seconds(-value)}"
+    minutes, rest = divmod(round(100 * value), 6000)
+    if minutes == 0:
+        return f"{rest / 100:.2f}".removesuffix("0") + " s"
+    hours, minutes = divmod(minutes, 60)
+    whole = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{whole}:{rest / 100:05.2f}".removesuffix("0")
 
 
 def span(start: float, end: float) -> str:
     """A time, or the first and last of several."""
-    return seconds(start) if end - start < 0.05 else f"{seconds(start)} to {seconds(end)}"
+    return seconds(start) if end - start < 0.005 else f"{seconds(start)} to {seconds(end)}"
+
+
+def size(num_bytes: int) -> str:
+    """12.3 MB, or in GB or TB if there are 1,000 or more."""
+    value, units = num_bytes / 1e6, ["MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:,.1f} {units[0]}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -65,6 +65,9 @@ def test_the_filter_keeps_what_matches_all_words(tab):
     tab.type("KITCHEN take")
     assert set(tab.run(NAMES)) == {SOURCES[uid] for uid in ("copy", "take2", "take10")}
     assert tab.run(MATCHES) == "3 videos, 72 frames" and tab.run(POINTS) == 72
+    assert tab.run(f"{SHOWN}.querySelector('h3').textContent").startswith("kitchen/")
+    reachable = "[...document.querySelectorAll('#points use[tabindex=\"0\"]')].map((point) => point.className.baseVal)"
+    assert len(tab.run(reachable)) == 1 and "out" not in tab.run(reachable)[0]
     tab.type(" <bread>")
     assert tab.run(MATCHES) == "3 videos, 24 frames" and tab.run(POINTS) == 24
     tab.type(" none")

@@ -23,6 +23,7 @@ from embedonce.pipeline.reporting.contact_sheet import sheet as sheet_module
 from embedonce.pipeline.reporting.contact_sheet.names import natural
 from embedonce.pipeline.reporting.contact_sheet.selection import select
 from embedonce.pipeline.reporting.contact_sheet.sheet import READ_BYTES, Limits, contact_sheet
+from embedonce.pipeline.reporting.contact_sheet.texts import seconds, size
 from tests.commands.test_cli import call, error_of
 from tests.conftest import make_cache_identity, make_segment
 from tests.reporting.test_html_report import Page
@@ -146,6 +147,21 @@ def test_the_map_has_a_point_for_every_frame_and_a_legend_with_counts(text):
     assert [int(n) for n in re.findall(r"<b>(\d+)</b>", legend)] == [37, 37, 38] and "no class" in legend
 
 
+@pytest.mark.parametrize(
+    "num_bytes, expected", [(0, "0.0 MB"), (12_340_000, "12.3 MB"), (11_455_300_000, "11.5 GB"), (5e15, "5,000.0 TB")]
+)
+def test_sizes_have_a_unit_that_suits_them(num_bytes, expected):
+    assert size(num_bytes) == expected
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [(0, "0.0 s"), (59.94, "59.94 s"), (59.996, "1:00.0"), (3723.456, "1:02:03.46"), (-0.5, "−0.5 s")],
+)
+def test_times_are_short(value, expected):
+    assert seconds(value) == expected
+
+
 # -- nothing of a cache is markup ----------------------------------------------------------------------------------
 
 
@@ -177,7 +193,7 @@ def test_a_page_has_at_most_its_bytes(tmp_path, page_bytes):
     document = sheet(root, Limits(3000, page_bytes))
     shown = document.count('<figure class="frame')
     assert 0.3 * page_bytes < len(document.encode()) <= page_bytes and 20 < shown <= 600
-    assert f"{shown} of 600 frames shown" in document
+    assert re.search(rf"{shown} of 600 frames shown, from \d+ of 40 videos and \d+ of 120 clips, at equal", document)
 
 
 def test_a_page_has_at_most_its_bytes_even_if_its_markup_was_underestimated(cache, monkeypatch):
@@ -192,7 +208,7 @@ def test_frames_are_spread_over_videos_classes_and_time(tmp_path):
     root = make_tiny_cache(tmp_path / "c", 40)
     with closing(open_reader(root)) as reader:
         selection = select(reader, reader.label_set(), reader.video_uids, 90, READ_BYTES)
-    assert len(selection.frames) == 90 and selection.num_windows == 120 and selection.num_shown == 30
+    assert len(selection.frames) == 90 and len(selection.strips) == 30
     assert set(Counter(strip.clip.label for strip in selection.strips).values()) == {10}
     assert len(selection.by_video) >= 20
     assert all(len(strip.frames) == 3 for strip in selection.strips)
