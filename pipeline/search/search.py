@@ -9,8 +9,8 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.search import approximate, brute_force, near_duplicates, queries
+from embedonce.pipeline.search.index_parts import discard
 from embedonce.pipeline.search.moments import Duplicates, Frame, FramePair, Moment, best_moments
-from embedonce.pipeline.search.row_index import discard
 from embedonce.pipeline.search.searched_cache import SearchedCache
 from embedonce.pipeline.search.settings import FAISS, SearchConfig
 from embedonce.pipeline.teachers.teacher import Teacher

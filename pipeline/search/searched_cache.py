@@ -16,8 +16,9 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import refuse_nesting
 from embedonce.pipeline.clips.open_cache import default_folder
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.search.index_parts import ReadVectors
 from embedonce.pipeline.search.moments import Frames
-from embedonce.pipeline.search.row_index import ReadVectors, RowIndex, open_index
+from embedonce.pipeline.search.row_index import RowIndex, open_index
 from embedonce.pipeline.search.rows import RowTable
 from embedonce.pipeline.search.settings import SearchConfig
 from embedonce.pipeline.search.stored_vectors import StoredTexts

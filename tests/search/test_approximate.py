@@ -11,7 +11,8 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.runtimes import requirements
 from embedonce.pipeline.search import approximate
 from embedonce.pipeline.search.approximate import HEAD, ranked
-from embedonce.pipeline.search.row_index import APPROXIMATE, open_index
+from embedonce.pipeline.search.index_parts import APPROXIMATE
+from embedonce.pipeline.search.row_index import open_index
 from embedonce.pipeline.search.search import search
 from tests.search.test_search_cache import run
 
