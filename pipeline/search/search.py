@@ -43,7 +43,7 @@ def search(
 
     ValueError for wrong arguments; InputError, CacheError and ModelError as the command search-cache reports them.
     """
-    reader = cache if isinstance(cache, CacheReader) else open_reader(Path(cache) if isinstance(cache, str) else cache)
+    reader = cache if isinstance(cache, CacheReader) else open_reader(cache)
     paths = {name: Path(value) for name, value in options.items() if name in _PATHS and value is not None}
     config = SearchConfig(
         cache_dir=reader.cache_dir,

@@ -75,8 +75,9 @@ class SearchedCache:
         try:
             return open_index(self.folder, records, width, read, rows_per_part)
         except StorageError as error:
-            advice = "" if "--index-dir" in str(error) else "; choose another folder with --index-dir"
-            raise StorageError(f"{error}{advice}") from error
+            if str(self.root) not in str(error) or "--index-dir" in str(error):  # not of the index, or with advice
+                raise
+            raise StorageError(f"{error}; choose another folder with --index-dir") from error
 
     @cached_property
     def table(self) -> RowTable:
