@@ -22,7 +22,8 @@ from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.runtimes.requirements import FAISS, as_pipeline_error, require
 from embedonce.pipeline.search import brute_force
 from embedonce.pipeline.search.brute_force import Candidates
-from embedonce.pipeline.search.row_index import APPROXIMATE, COMMAND, RowIndex
+from embedonce.pipeline.search.index_parts import APPROXIMATE
+from embedonce.pipeline.search.row_index import COMMAND, RowIndex
 
 log = logging.getLogger(__name__)
 

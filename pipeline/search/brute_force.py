@@ -57,14 +57,21 @@ def ranked(blocks: Sequence[np.ndarray], query: np.ndarray, allowed: np.ndarray 
 
 def scores(blocks: Sequence[np.ndarray], rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     """(m,) float32 exact scores of rows (m,)."""
+    found = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        part = slice(start, start + BLOCK_ROWS)
+        found[part] = take(blocks, rows[part]).astype(np.float64) @ query.astype(np.float64)
+    return found
+
+
+def take(blocks: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """(m, D) float16: rows (m,), in any order, of blocks (n, D) one after another."""
     starts = np.cumsum([0, *map(len, blocks)])
     which = np.searchsorted(starts, rows, side="right") - 1
-    found = np.empty(len(rows), np.float32)
+    found = np.empty((len(rows), blocks[0].shape[1]), np.float16)
     for number in np.unique(which):
-        chosen = np.flatnonzero(which == number)
-        for part in np.array_split(chosen, -(-len(chosen) // BLOCK_ROWS)):
-            vectors = blocks[number][rows[part] - starts[number]]
-            found[part] = vectors.astype(np.float64) @ query.astype(np.float64)
+        chosen = which == number
+        found[chosen] = blocks[number][rows[chosen] - starts[number]]
     return found
 
 

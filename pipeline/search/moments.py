@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from embedonce.cache.labels import LabelSet
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import TIME_TOLERANCE_SEC
 from embedonce.pipeline.search.brute_force import Candidates
@@ -73,6 +74,14 @@ class Frames:
         self._labels = labels
         self._source_of = {video.uid: video.source for part in reader.plan() for video in part.videos}
 
+    @cached_property
+    def _clips_of(self) -> dict[str, list[ClipLabel]]:
+        """video uid -> its clips in the label set."""
+        clips: dict[str, list[ClipLabel]] = {}
+        for clip in self._labels.clips if self._labels else ():
+            clips.setdefault(clip.video_uid, []).append(clip)
+        return clips
+
     def about(self, row: int, unit: str, row_in_unit: int) -> dict:
         """The fields of the Frame of a row of the index."""
         uid, t_sec = self._table.uids[self._table.video[row]], float(self._table.t_sec[row])
@@ -90,7 +99,7 @@ class Frames:
         if self._labels is None:
             return None
         t_sec += TIME_TOLERANCE_SEC
-        clips = [c for c in self._labels.clips if c.video_uid == uid and c.start_sec <= t_sec < c.end_sec]
+        clips = [clip for clip in self._clips_of.get(uid, ()) if clip.start_sec <= t_sec < clip.end_sec]
         names = dict.fromkeys(self._labels.classes[number] for clip in clips for number in clip.all_labels)
         return ", ".join(names) or None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from embedonce.cache.errors import StorageError
 from embedonce.cache.labels import ZERO_SHOT
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
@@ -62,7 +63,10 @@ def text_vector(reader: CacheReader, text: str, stored: StoredTexts, load_teache
         found = StoredVectors(map(reader.texts, reader.label_sets())).find([text]).get(text)
     if found is None:
         found = _embedded_text(reader.identity.teacher.name, text, load_teacher)
-        stored.add(text, found)
+        try:
+            stored.add(text, found)
+        except StorageError as error:
+            log.warning("the vector of the text is not kept for later searches: %s", error)
     return unit(found)
 
 

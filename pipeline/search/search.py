@@ -10,8 +10,8 @@ from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.metrics import near_duplicates
 from embedonce.pipeline.search import approximate, brute_force, queries
+from embedonce.pipeline.search.index_parts import discard
 from embedonce.pipeline.search.moments import Duplicates, Frame, FramePair, Moment, best_moments
-from embedonce.pipeline.search.row_index import discard
 from embedonce.pipeline.search.searched_cache import SearchedCache
 from embedonce.pipeline.search.settings import FAISS, SearchConfig
 from embedonce.pipeline.teachers.teacher import Teacher
@@ -44,7 +44,7 @@ def search(
 
     ValueError for wrong arguments; InputError, CacheError and ModelError as the command search-cache reports them.
     """
-    reader = cache if isinstance(cache, CacheReader) else open_reader(Path(cache) if isinstance(cache, str) else cache)
+    reader = cache if isinstance(cache, CacheReader) else open_reader(cache)
     paths = {name: Path(value) for name, value in options.items() if name in _PATHS and value is not None}
     config = SearchConfig(
         cache_dir=reader.cache_dir,

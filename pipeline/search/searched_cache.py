@@ -16,8 +16,9 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import refuse_nesting
 from embedonce.pipeline.clips.open_cache import default_folder
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.search.index_parts import ReadVectors
 from embedonce.pipeline.search.moments import Frames
-from embedonce.pipeline.search.row_index import ReadVectors, RowIndex, open_index
+from embedonce.pipeline.search.row_index import RowIndex, open_index
 from embedonce.pipeline.search.rows import RowTable
 from embedonce.pipeline.search.settings import SearchConfig
 from embedonce.pipeline.search.stored_vectors import StoredTexts
@@ -74,8 +75,9 @@ class SearchedCache:
         try:
             return open_index(self.folder, records, width, read, rows_per_part)
         except StorageError as error:
-            advice = "" if "--index-dir" in str(error) else "; choose another folder with --index-dir"
-            raise StorageError(f"{error}{advice}") from error
+            if str(self.root) not in str(error) or "--index-dir" in str(error):  # not of the index, or with advice
+                raise
+            raise StorageError(f"{error}; choose another folder with --index-dir") from error
 
     @cached_property
     def table(self) -> RowTable:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,8 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.runtimes import requirements
 from embedonce.pipeline.search import approximate
 from embedonce.pipeline.search.approximate import HEAD, ranked
-from embedonce.pipeline.search.row_index import APPROXIMATE, open_index
+from embedonce.pipeline.search.index_parts import APPROXIMATE
+from embedonce.pipeline.search.row_index import open_index
 from embedonce.pipeline.search.search import search
 from tests.search.test_search_cache import run
 
@@ -81,6 +83,17 @@ def test_an_index_is_made_once_and_again_for_other_rows(tmp_path, monkeypatch):
         index = make_index(tmp_path, num_units)
         assert next(ranked(tmp_path, index, made_query(), None)).rows.max() < index.num_rows
     assert trained == [2000, 2400]
+
+
+def test_an_index_of_other_rows_is_not_used(tmp_path):
+    next(ranked(tmp_path, make_index(tmp_path, 5), made_query(), None))
+    shutil.copy2(tmp_path / APPROXIMATE, tmp_path / "kept")
+    index = make_index(tmp_path, 6)
+    shutil.move(tmp_path / "kept", tmp_path / APPROXIMATE)  # its head is still there
+    assert approximate._stored(tmp_path, index) is None
+    next(ranked(tmp_path, index, made_query(), None))
+    found, _ = approximate._stored(tmp_path, index)
+    assert found.ntotal == 2400
 
 
 def test_nothing_is_left_of_shards_that_were_removed(tmp_path):

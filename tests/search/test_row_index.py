@@ -11,7 +11,8 @@ import pytest
 from embedonce.cache.errors import BusyError, DamagedError, StorageError
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.search import row_index
-from embedonce.pipeline.search.row_index import HEAD, SUFFIX, RowIndex, discard, open_index
+from embedonce.pipeline.search.index_parts import HEAD, SUFFIX, discard, stored_parts
+from embedonce.pipeline.search.row_index import RowIndex, open_index
 
 WIDTH = 5
 
@@ -111,7 +112,7 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize("damage", [Path.unlink, truncate, flip])
 def test_a_damaged_part_is_made_again_and_named(units, tmp_path, caplog, damage):
     units.open(tmp_path / "index")
-    head = row_index._stored_parts(tmp_path / "index", WIDTH)
+    head = stored_parts(tmp_path / "index", WIDTH)
     damage(head[1].path)
     with caplog.at_level(logging.WARNING):
         units.open(tmp_path / "index")

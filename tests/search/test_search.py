@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from embedonce.cache.errors import DamagedError, IdentityMismatchError, LabelSetError, NotACacheError, StorageError
+from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores import registry as stores
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.frames import canonical_frame
@@ -18,6 +20,7 @@ from embedonce.pipeline.search.settings import SearchConfig
 from tests.conftest import make_cache_identity
 from tests.search.test_near_duplicates import expected_pairs
 from tests.support.fake_teacher import FakeTeacher
+from tests.support.memory_store import MemoryStore
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
 from tests.support.tiny_texts import vector_of, write_texts
 
@@ -256,6 +259,32 @@ def test_places_that_cannot_be_searched_or_written(tiny, own_tiny, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="choose another folder with --index-dir"):
         search(tiny, video="v1", time=0.0, index_dir=tmp_path / "file")
+
+
+def test_a_cache_behind_a_url(tiny, monkeypatch):
+    store = MemoryStore()
+    for path, data in files_of(tiny).items():
+        store.replace(path.relative_to(tiny).as_posix(), data)
+    monkeypatch.setitem(stores._FACTORIES, "mem", lambda url: store)
+    assert search("mem://bucket/cache", video="v1", time=1.0) == search(tiny, video="v1", time=1.0)
+
+
+def test_errors_of_reading_the_cache_say_nothing_of_the_index(tiny, monkeypatch):
+    def fail(self, unit):
+        raise StorageError("the bucket does not answer")
+
+    monkeypatch.setattr(CacheReader, "all_embeddings", fail)
+    with pytest.raises(StorageError, match=r"^the bucket does not answer$"):
+        search(tiny, video="v1", time=1.0)
+
+
+def test_a_text_whose_vector_cannot_be_kept_is_searched_all_the_same(tiny, tmp_path, loader, caplog):
+    found = search(tiny, text="cup")
+    search(tiny, video="v1", time=1.0, index_dir=tmp_path / "index")
+    (tmp_path / "index" / "texts").write_text("")
+    with caplog.at_level(logging.WARNING):
+        assert search(tiny, text="cup", index_dir=tmp_path / "index") == found
+    assert "the vector of the text is not kept for later searches" in caplog.text
 
 
 def test_a_damaged_cache_is_named_and_half_an_index_is_no_index(own_tiny, tmp_path):

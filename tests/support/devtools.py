@@ -56,10 +56,13 @@ class Page:
         self._socket.close()
 
     def open(self, url: str) -> None:
-        """Load a page; returns when its documents, style sheets and scripts have been loaded."""
+        """Load a page; returns when its documents, style sheets and scripts have been loaded.
+
+        A page that only gets another fragment is not loaded again.
+        """
         before = self._loads
-        self.call("Page.navigate", url=url)
-        while self._loads == before:
+        is_new = "loaderId" in self.call("Page.navigate", url=url)
+        while is_new and self._loads == before:
             self._note(json.loads(self._socket.recv()))
 
     def run(self, script: str) -> Any:
