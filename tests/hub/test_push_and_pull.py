@@ -18,9 +18,12 @@ from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.pipeline.hub import uploading
 from embedonce.pipeline.hub.cache_files import is_cache_file
+from embedonce.pipeline.hub.client import Hub
+from embedonce.pipeline.hub.push_cache import PushRequest, prepared
 from tests.commands.test_cli import call, error_of
 from tests.extraction.test_runner import content
 from tests.support.fake_hub import TOKEN, FakeHub, hub
+from tests.support.memory_store import MemoryStore
 from tests.support.shared_units import SECRET, make_shared_cache
 
 __all__ = ["hub"]
@@ -167,6 +170,18 @@ def test_a_private_repository_is_created_as_one(cache, hub, tmp_path):
     push(cache, "--private")
     assert hub.repositories["dataset", REPO].is_private
     pull(tmp_path)
+    push(cache)
+    hub.repositories["dataset", REPO].is_private = False
+    assert "exists and is public" in push_error(cache, "--private")
+
+
+def test_a_cache_that_is_not_a_folder_is_pushed(hub, tmp_path):
+    make_shared_cache(store := MemoryStore(), "webdataset")
+    client = Hub(REPO, "dataset")
+    client.create(False, None)
+    with prepared(PushRequest(store, REPO, "mit")) as share:
+        uploading.push(client, share, None, tmp_path)
+    assert content(pull(tmp_path)) == content(store)
 
 
 # -- without frames ----------------------------------------------------------------------------------------------------
@@ -409,6 +424,17 @@ def test_a_damaged_file_is_refused_by_name_and_downloaded_again_later(cache, hub
     assert content(pull(tmp_path)) == content(cache)
     downloads = [request for request in hub.requests if request.startswith("GET") and "frames" in request]
     assert f"GET /datasets/{REPO}/resolve/" in downloads[0] and name in downloads[0]
+
+
+def test_a_file_that_is_missing_or_longer_than_listed_is_refused_before_anything_is_downloaded(cache, hub, tmp_path):
+    push(cache)
+    repository, name = hub.repositories["dataset", REPO], shard_of(hub)
+    pushed = repository.head
+    for files in ({**pushed, name: b"x" * 10**6}, {other: pushed[other] for other in pushed if other != name}):
+        repository.add_commit(files)
+        hub.requests.clear()
+        assert f"{name} is not the file that {MANIFEST} lists" in pull_error(tmp_path, code=4)
+        assert not any("frames/" in request for request in hub.requests)
 
 
 def test_a_pull_that_was_cut_off_continues(cache, hub, tmp_path):
