@@ -16,6 +16,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.removal import remove, videos_removal
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
+from embedonce.pipeline.hub import push_cache as push_module
 from embedonce.pipeline.hub import uploading
 from embedonce.pipeline.hub.cache_files import is_cache_file
 from embedonce.pipeline.hub.client import Hub
@@ -367,6 +368,20 @@ def test_a_cache_that_changes_while_it_is_uploaded_gets_no_manifest(cache, hub):
     hub.faults.append(change)
     assert "was changed while it was shared" in push_error(cache, code=4)
     assert MANIFEST not in hub.content(REPO)
+
+
+def test_records_that_appear_while_files_are_listed_are_noticed(cache, hub, monkeypatch):
+    real = push_module.verify
+
+    def verify_while_others_write(*arguments):
+        report = real(*arguments)
+        record = cache / "records" / "000000.json"
+        record.with_name("000099.json").write_bytes(record.read_bytes())
+        return report
+
+    monkeypatch.setattr(push_module, "verify", verify_while_others_write)
+    assert "was changed while it was shared" in push_error(cache, code=4)
+    assert hub.repositories == {}
 
 
 def test_a_repository_of_something_else_is_left_alone(cache, hub, tmp_path):
