@@ -7,7 +7,7 @@ from embedonce.pipeline.embedding_files.tables import OnRows, record_batches, ta
 
 
 def write(selection: EmbeddingSelection, path: Path, dtype: str, on_rows: OnRows) -> None:
-    """Write a row for each frame, in row groups of about 32 MiB."""
+    """Write a row for each frame, in row groups of about 16 MiB."""
     from pyarrow.parquet import ParquetWriter
 
     schema = table_schema(selection, dtype)

@@ -11,7 +11,7 @@ from embedonce.pipeline.embedding_files.selection import EmbeddedRows, Embedding
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_BYTES = 32 << 20  # of embeddings in a batch
+BATCH_BYTES = 16 << 20  # of embeddings in a batch, as float32
 METADATA_KEY = b"embedonce"
 
 OnRows = Callable[[int], None]  # called with the number of rows that were written
@@ -43,7 +43,7 @@ def record_batches(
     num_bytes = 0
     for rows in selection.rows():
         waiting.append(rows)
-        num_bytes += 2 * rows.embeddings.nbytes  # as float32
+        num_bytes += 2 * rows.embeddings.nbytes
         if num_bytes >= BATCH_BYTES:
             yield _batch(waiting, schema, on_rows)
             waiting, num_bytes = [], 0

@@ -9,8 +9,9 @@ from pathlib import Path
 from embedonce.cache import documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.layout import Layout
+from embedonce.cache.layout import ColumnPaths, Layout
 from embedonce.cache.reader import CacheReader
+from embedonce.cache.records import Record
 from embedonce.cache.stores.base import FileVersion, Store
 from embedonce.cache.stores.local import LocalStore
 
@@ -29,7 +30,7 @@ _NAMES = (
     rf"teachers/{_UID}/(?:teacher\.json|columns/{_SHARD}|records/{_NUMBER})",
 )
 _CACHE_FILE = re.compile("|".join(_NAMES), re.ASCII)
-_COLUMN_RECORD = re.compile(rf"(?:teachers/{_UID}/)?records/{_NUMBER}", re.ASCII)
+_RECORD = re.compile(rf"(?:(?:teachers|labels)/{_UID}/)?records/{_NUMBER}", re.ASCII)
 PRIVATE_PROVENANCE = ("host",)  # fields of a record's provenance that are not shared
 
 
@@ -60,6 +61,8 @@ class CacheFiles:
         found = list(_walk(self._store, "", frozenset(extra)))
         self.names = [name for name in found if is_cache_file(name) and (name in self._shards or not _is_shard(name))]
         self.left_out = sorted(set(found) - set(self.names))
+        records = {name for name in self.names if _RECORD.fullmatch(name)}
+        self._has_all_shards = records == set(_records(reader))
         self._versions = self._current_versions()
 
     def shared(self) -> list[SharedFile]:
@@ -74,9 +77,9 @@ class CacheFiles:
         return self._store.root / name if isinstance(self._store, LocalStore) else self._store.get(name)
 
     def have_changed(self) -> bool:
-        """Whether a file was replaced or deleted since this was made."""
+        """Whether a file was replaced or deleted since this was made, or records were committed just before."""
         try:
-            return self._current_versions() != self._versions
+            return not self._has_all_shards or self._current_versions() != self._versions
         except DamagedError:
             return True
 
@@ -84,14 +87,26 @@ class CacheFiles:
         return {name: self._store.version(name) for name in self.names}
 
 
+def _columns(reader: CacheReader) -> Iterator[tuple[ColumnPaths, dict[str, Record]]]:
+    """The folders of all columns of shards, and their records by unit."""
+    layout = Layout(reader.store)
+    yield layout.frame_paths(), reader.records
+    for name in reader.label_sets():
+        yield layout.logit_paths(name), reader.label_records(name)
+    for name in reader.teachers.names():
+        yield layout.teacher_paths(name), reader.teachers.records(name)
+
+
+def _records(reader: CacheReader) -> Iterator[str]:
+    """The names of all records that a reader knows."""
+    for paths, records in _columns(reader):
+        yield from ((paths.records / f"{unit}.json").relative for unit in records)
+
+
 def _shards(reader: CacheReader) -> Iterator[tuple[str, SharedFile]]:
     """name -> shard, of all columns, as their records describe them."""
-    layout = Layout(reader.store)
-    columns = [(layout.frame_paths().shards, reader.records)]
-    columns += [(layout.logit_paths(name).shards, reader.label_records(name)) for name in reader.label_sets()]
-    columns += [(layout.teacher_paths(name).shards, reader.teachers.records(name)) for name in reader.teachers.names()]
-    for folder, records in columns:
-        for path in folder.list():
+    for paths, records in _columns(reader):
+        for path in paths.shards.list():
             record = records.get(path.stem)
             if record is not None and record.num_rows:
                 yield path.relative, SharedFile(path.relative, record.num_bytes, record.sha256)
@@ -124,7 +139,7 @@ def git_blob_id(data: bytes) -> str:
 
 def _without_private(name: str, data: bytes) -> bytes:
     """The bytes of a document; a record without the fields of PRIVATE_PROVENANCE."""
-    if not _COLUMN_RECORD.fullmatch(name):
+    if not _RECORD.fullmatch(name):
         return data
     document = documents.parse(data, name)
     kept = {field: value for field, value in document["provenance"].items() if field not in PRIVATE_PROVENANCE}

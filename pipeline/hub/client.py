@@ -55,9 +55,11 @@ class Hub:
             self._api.whoami()
 
     def create(self, is_private: bool, branch: str | None) -> None:
-        """Create the repository, and the branch, unless they exist."""
+        """Create the repository, and the branch, unless they exist. HubError if it exists and should be private."""
         with self._explained("create it"):
             self._api.create_repo(self.repo, repo_type=self.kind, private=is_private or None, exist_ok=True)
+            if is_private and not self._api.repo_info(self.repo, repo_type=self.kind).private:
+                raise HubError(f"{self.address} exists and is public: make it private there, or leave out --private")
             if branch is not None:
                 self._api.create_branch(self.repo, branch=branch, repo_type=self.kind, exist_ok=True)
 
@@ -111,6 +113,8 @@ class Hub:
         """Failures of the hub and of the network as HubError. Errors of this machine's disk pass."""
         try:
             yield
+        except PipelineError:
+            raise
         except Exception as error:
             sentence = explanation(error, f"{self.kind} {self.repo}", action, self._api.endpoint, revision)
             if sentence is None:

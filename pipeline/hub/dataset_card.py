@@ -47,7 +47,7 @@ python cli.py pull-cache {repo} --output-dir {folder}
 The files are shared under the license `{license}`. {owners}
 """
 WHAT = {True: "A cache", False: "Embeddings, without frames,"}
-READ_CACHE = """```
+READ_CACHE = """```python
 from embedonce import open_cache
 
 cache = open_cache("{folder}")
@@ -56,7 +56,7 @@ for uid in cache.video_uids:
 ```
 
 Students are trained from it without the videos or the teacher: `python cli.py train-student --cache-dir {folder}`."""
-READ_TABLES = """```
+READ_TABLES = """```python
 import pandas
 
 table = pandas.read_parquet("{folder}/embeddings/first.parquet")

@@ -79,14 +79,26 @@ def _begun(output: Path, address: str) -> Path:
 
 
 def _manifest(hub: Hub, head: str, partial: Path) -> Manifest:
-    """The manifest of a commit. ManifestError if it has none."""
-    if MANIFEST_NAME not in hub.files(head):
+    """The manifest of a commit. ManifestError if it has none, CorruptedShareError if files are missing or longer."""
+    remote = hub.files(head)
+    if MANIFEST_NAME not in remote:
         raise ManifestError(
             f"{hub.address} has no {MANIFEST_NAME}: it is not a shared cache, or its upload was not finished; the one "
             "who uploads it can run push-cache again"
         )
     hub.download(MANIFEST_NAME, head, partial)
-    return parsed((partial / MANIFEST_NAME).read_bytes(), hub.address)
+    manifest = parsed((partial / MANIFEST_NAME).read_bytes(), hub.address)
+    for file in manifest.files:
+        if file.name not in remote or remote[file.name].size != file.size:
+            raise CorruptedShareError(_differs(hub, file))
+    return manifest
+
+
+def _differs(hub: Hub, file: SharedFile) -> str:
+    return (
+        f"{hub.address}: {file.name} is not the file that {MANIFEST_NAME} lists, so nothing was put in place. If it "
+        "was damaged on the way, the same command downloads it again; otherwise its owner must run push-cache again"
+    )
 
 
 def _lacking(partial: Path, manifest: Manifest) -> Iterator[SharedFile]:
@@ -107,10 +119,7 @@ def _download(hub: Hub, head: str, partial: Path, files: list[SharedFile]) -> No
         hub.download(file.name, head, partial)
         if not _is_sound(partial, file):
             (partial / file.name).unlink()
-            raise CorruptedShareError(
-                f"{hub.address}: {file.name} is not the file that {MANIFEST_NAME} lists; nothing was put in place. If "
-                "it was damaged on the way, the same command downloads it again; otherwise push-cache must be run again"
-            )
+            raise CorruptedShareError(_differs(hub, file))
         return file
 
     with Progress(len(files), "downloading", "files") as progress:

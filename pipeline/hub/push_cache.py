@@ -136,6 +136,7 @@ def _share(
         if files.have_changed():
             raise BusyError(f"{reader.cache_dir} was changed while it was shared; run the same command again")
 
+    check()
     return Share(manifest, content, card, left_out, tuple(_remarks(reader, shared, content)), check)
 
 

@@ -1,5 +1,6 @@
 """Brings a repository to the files of a share: only what it lacks is sent, so a push that was stopped continues."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from embedonce.pipeline.hub.repositories import CARD_NAME, MANIFEST_NAME
 from embedonce.pipeline.progress import Progress
 
 FILES_OF_COMMIT = 1000
+DOCUMENT_BYTES_OF_COMMIT = 64 << 20  # a commit has the content of what is not stored as a large file
 FILES_AT_ONCE = 16  # that are uploaded between two updates of the progress
 OF_THE_HUB = (".gitattributes",)
 
@@ -33,16 +35,22 @@ def push(hub: Hub, share: Share, revision: str | None, work: Path) -> str:
     wanted = {file.name for file in share.manifest.files}
     stale = [name for name in remote if _is_of_share(name) and name not in wanted]
     with Progress(len(lacking) + len(changed), "uploading", "files") as progress:
-        while len(lacking) > FILES_OF_COMMIT:
-            additions = _uploaded(hub, share, lacking[:FILES_OF_COMMIT], revision, progress)
+        while (count := _files_of_commit(lacking)) < len(lacking):
+            additions = _uploaded(hub, share, lacking[:count], revision, progress)
             head = hub.commit(additions, (), "Add files of a cache", revision, head)
-            lacking = lacking[FILES_OF_COMMIT:]
+            lacking = lacking[count:]
         additions = _uploaded(hub, share, [*lacking, *changed], revision, progress)
     documents = [hub.addition(MANIFEST_NAME, serialized(share.manifest))]
     if _may_replace_card(hub, remote, head, work):
         documents.append(hub.addition(CARD_NAME, share.card))
     share.check()
     return hub.commit([*additions, *documents], stale, "Share a cache", revision, head)
+
+
+def _files_of_commit(files: Sequence[SharedFile]) -> int:
+    """How many of the first of these files make one commit."""
+    sizes = itertools.accumulate(file.size if file.blob_id else 0 for file in files[:FILES_OF_COMMIT])
+    return max(1, sum(total <= DOCUMENT_BYTES_OF_COMMIT for total in sizes)) if files else 0
 
 
 def _uploaded(

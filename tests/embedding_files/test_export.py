@@ -159,11 +159,12 @@ def test_a_row_has_the_labels_of_all_its_clips_and_shows_a_mixed_split(cache):
         ClipLabel("1", SECRET, 0.0, 1.0, 1, "train"),
         ClipLabel("2", SECRET, 0.5, 1.5, 0, "val"),
         ClipLabel("3", SECRET, 2.0, 2.5, -1, "val"),
+        ClipLabel("4", SECRET, 3.5, 4.0, 1, "test"),  # its row is not the first of its shard
     ]
     parts, timeline = reader.segments_of(SECRET), reader.timeline(SECRET)
     found = labels_of_rows(parts, timeline, clips, ("cut", "stir"))
-    assert found.labels[:6] == [["stir"], ["cut", "stir"], ["cut"], [], [], []]
-    assert found.splits[:6] == ["train", "train+val", "val", None, "val", None]
+    assert found.labels == [["stir"], ["cut", "stir"], ["cut"], [], [], [], [], ["stir"]]
+    assert found.splits == ["train", "train+val", "val", None, "val", None, None, "test"]
 
 
 def test_a_cache_that_is_not_a_folder_is_exported(tmp_path):

@@ -16,11 +16,15 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.removal import remove, videos_removal
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
+from embedonce.pipeline.hub import push_cache as push_module
 from embedonce.pipeline.hub import uploading
 from embedonce.pipeline.hub.cache_files import is_cache_file
+from embedonce.pipeline.hub.client import Hub
+from embedonce.pipeline.hub.push_cache import PushRequest, prepared
 from tests.commands.test_cli import call, error_of
 from tests.extraction.test_runner import content
 from tests.support.fake_hub import TOKEN, FakeHub, hub
+from tests.support.memory_store import MemoryStore
 from tests.support.shared_units import SECRET, make_shared_cache
 
 __all__ = ["hub"]
@@ -167,6 +171,18 @@ def test_a_private_repository_is_created_as_one(cache, hub, tmp_path):
     push(cache, "--private")
     assert hub.repositories["dataset", REPO].is_private
     pull(tmp_path)
+    push(cache)
+    hub.repositories["dataset", REPO].is_private = False
+    assert "exists and is public" in push_error(cache, "--private")
+
+
+def test_a_cache_that_is_not_a_folder_is_pushed(hub, tmp_path):
+    make_shared_cache(store := MemoryStore(), "webdataset")
+    client = Hub(REPO, "dataset")
+    client.create(False, None)
+    with prepared(PushRequest(store, REPO, "mit")) as share:
+        uploading.push(client, share, None, tmp_path)
+    assert content(pull(tmp_path)) == content(store)
 
 
 # -- without frames ----------------------------------------------------------------------------------------------------
@@ -354,6 +370,20 @@ def test_a_cache_that_changes_while_it_is_uploaded_gets_no_manifest(cache, hub):
     assert MANIFEST not in hub.content(REPO)
 
 
+def test_records_that_appear_while_files_are_listed_are_noticed(cache, hub, monkeypatch):
+    real = push_module.verify
+
+    def verify_while_others_write(*arguments):
+        report = real(*arguments)
+        record = cache / "records" / "000000.json"
+        record.with_name("000099.json").write_bytes(record.read_bytes())
+        return report
+
+    monkeypatch.setattr(push_module, "verify", verify_while_others_write)
+    assert "was changed while it was shared" in push_error(cache, code=4)
+    assert hub.repositories == {}
+
+
 def test_a_repository_of_something_else_is_left_alone(cache, hub, tmp_path):
     push(cache)
     repository = hub.repositories["dataset", REPO]
@@ -409,6 +439,17 @@ def test_a_damaged_file_is_refused_by_name_and_downloaded_again_later(cache, hub
     assert content(pull(tmp_path)) == content(cache)
     downloads = [request for request in hub.requests if request.startswith("GET") and "frames" in request]
     assert f"GET /datasets/{REPO}/resolve/" in downloads[0] and name in downloads[0]
+
+
+def test_a_file_that_is_missing_or_longer_than_listed_is_refused_before_anything_is_downloaded(cache, hub, tmp_path):
+    push(cache)
+    repository, name = hub.repositories["dataset", REPO], shard_of(hub)
+    pushed = repository.head
+    for files in ({**pushed, name: b"x" * 10**6}, {other: pushed[other] for other in pushed if other != name}):
+        repository.add_commit(files)
+        hub.requests.clear()
+        assert f"{name} is not the file that {MANIFEST} lists" in pull_error(tmp_path, code=4)
+        assert not any("frames/" in request for request in hub.requests)
 
 
 def test_a_pull_that_was_cut_off_continues(cache, hub, tmp_path):

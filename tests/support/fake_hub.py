@@ -154,7 +154,8 @@ class _Handler(AnyMethodHandler):
         if commit not in repository.commits:
             return self._json(404, {"error": "no revision"}, {"X-Error-Code": "RevisionNotFound"})
         if action in (None, "revision"):
-            return self._json(200, {"id": name, "sha": commit, "siblings": [], "tags": [], "private": False})
+            private = {"private": repository.is_private}
+            return self._json(200, {"id": name, "sha": commit, "siblings": [], "tags": [], **private})
         if action == "tree":
             return self._json(200, [self._entry(file, data) for file, data in repository.commits[commit].items()])
         if self._token not in self.hub.writers:
