@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedonce.cache.store import open_reader
 from embedonce.models.deploy import FrameEncoder
+from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.export.export import export
@@ -18,6 +20,7 @@ from embedonce.pipeline.export.formats.web import ASSETS, ASSETS_FOLDER, WebPage
 from embedonce.pipeline.export.web_page import runtime
 from tests.commands.test_cli import call
 from tests.export.test_export import place, settings  # noqa: F401 (a fixture)
+from tests.support.tiny_cache import DIM, make_tiny_cache
 from tests.support.web_runtime import ARCHIVE, install_npm, make_package, pack
 
 CARE = ("LICENSE", "ThirdPartyNotices.txt")
@@ -197,6 +200,16 @@ def check_replacing(folder: Path) -> None:
     (folder / "web" / "ort").symlink_to(folder.parent)
     with pytest.raises(InputError, match="web/ort, which no export wrote"):
         check_folder(folder, overwrite=True)
+
+
+@pytest.mark.integration
+def test_exported_files_know_whether_clips_have_several_labels(tmp_path):
+    reader = open_reader(make_tiny_cache(tmp_path / "cache", several=True))
+    student = build_student(student_config("tiny", DIM, 3, 128), pretrained=False).eval()
+    meta = checkpoint.new_checkpoint(student, reader.label_set(), reader.identity.teacher, 2)
+    checkpoint.save(tmp_path / "best_student.pt", meta)
+    made = export(settings(tmp_path, tmp_path / "made", formats="fp32", num_samples=2, calibration_frames=2))
+    assert json.loads((made.folder / "config.json").read_text())["embedonce"]["multi_label"] is True
 
 
 def test_the_known_image_is_that_of_the_page():

@@ -41,9 +41,11 @@ FIRST_INPUT = """(async () => {{
   const {{ state }} = await import('./main.js');
   const {{ sampledFrames }} = await import('./video_file.js');
   const file = await (await fetch('{name}')).blob();
-  const {{ value }} = await sampledFrames(file, state.facts).next();
+  const frames = sampledFrames(file, state.facts);
+  const {{ value }} = await frames.next();
   const [worker] = state.encoders.workers;
   await worker.call('prepare', ['test', value.frame, value.look], [value.frame]);
+  await frames.return();
   return [...(await worker.call('discard', ['test']))[0]];
 }})()"""
 

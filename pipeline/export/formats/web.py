@@ -1,6 +1,7 @@
 """The export format web: a folder that any static web server serves, with a page that runs the student in a browser."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from embedonce.pipeline.export.parity import EXACT
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.export.web_page import runtime
 from embedonce.pipeline.runtimes.requirements import ONNX
+
+log = logging.getLogger(__name__)
 
 FOLDER, RUNTIME_FOLDER = "web", "web/ort"
 FRAMES, CLIP, STUDENT = (f"{FOLDER}/{name}" for name in ("frames.onnx", "clip.onnx", "student.json"))
@@ -43,6 +46,8 @@ class WebPage(ExportFormat):
         self._runtime = runtime.load_runtime(config.web_runtime)
 
     def write(self, inputs: ExportInputs) -> dict[str, bytes]:
+        if not inputs.facts.classes:
+            log.warning("this student was trained without classes: the page of the format web has nothing to show")
         models = self._onnx.write(inputs)
         files = dict(zip((FRAMES, CLIP), (models[name] for name in self._onnx.file_names), strict=True))
         files[STUDENT] = json.dumps(student_document(inputs)).encode()

@@ -118,6 +118,10 @@ function report(error) {
   find("problem").textContent = isPlain ? error.message : `This cannot be done here: ${error.message}${advice}.`;
   find("problem").hidden = false;
   find("status").textContent = "";
+  if (state.results.length === 0) {
+    video.hidden = true;
+    find("hint").hidden = false;
+  }
 }
 
 function seekTo(time) {
