@@ -42,7 +42,9 @@ COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
     *(
         "compare",
+        "distill",
         "options_document",
+        "step_sections",
         "download_ego4d",
         "extract_teacher",
         "plan",
@@ -102,10 +104,11 @@ ARROWS = {
     "reporting": "clips console frames metrics",
     "training": "checkpoints clips console files processes progress reporting settings splits",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
-    "export": "checkpoints clips console evaluation metrics runtimes settings",
+    "export": "checkpoints clips console evaluation files metrics runtimes settings",
+    "distillation": "checkpoints console evaluation export extraction files settings training",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console environment evaluation export extraction files frames labeling processes progress "
-    "reporting settings sources training",
+    "commands": "console distillation environment evaluation export extraction files frames labeling processes "
+    "progress reporting settings sources training",
 }
 
 

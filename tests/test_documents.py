@@ -41,6 +41,7 @@ FILES = (
     "my_prompts.yaml",
     "prompts.json",
     "my_video.mp4",
+    "steps.yaml",
 )  # of users, in examples
 
 

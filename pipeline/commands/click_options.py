@@ -65,17 +65,23 @@ class SettingsCommand(click.Command):
                     formatter.write_dl(options)
 
 
-def command(name: str, *options: Option, settings: type[Settings] | None = None) -> Callable[[Callable], click.Command]:
+def command(
+    name: str,
+    *options: Option,
+    settings: type[Settings] | None = None,
+    config_option: GroupedOption | None = None,
+) -> Callable[[Callable], click.Command]:
     """Make a function a command with the options of a settings class and further ones of its own.
 
-    A command with settings has --config, too.
+    A command with settings has --config, too. config_option: the --config of a command whose file is not one of
+    defaults for its own options.
     """
 
     def decorate(function: Callable) -> click.Command:
         declared = settings.options() if settings is not None else ()
         params: list[click.Parameter] = [click_option(option) for option in declared]
         params += [click_option(option, check_range=True) for option in options]
-        params += [_config_option()] if settings is not None else []
+        params += [config_option or _config_option()] if settings is not None else []
         made = click.command(name, cls=SettingsCommand)(function)
         made.params = params + made.params
         made.settings = settings

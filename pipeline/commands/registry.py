@@ -3,6 +3,7 @@
 from embedonce.pipeline.commands.add_teacher import add_teacher
 from embedonce.pipeline.commands.compare import compare
 from embedonce.pipeline.commands.convert_cache import convert_cache
+from embedonce.pipeline.commands.distill import distill
 from embedonce.pipeline.commands.download_ego4d import download_ego4d
 from embedonce.pipeline.commands.evaluate import evaluate
 from embedonce.pipeline.commands.export_student import export_student
@@ -25,6 +26,7 @@ COMMANDS = (
     evaluate,
     compare,
     export_student,
+    distill,
     relabel,
     add_teacher,
     verify_cache,

@@ -24,14 +24,19 @@ def command(name: str, options: Options) -> str:
 
     options: name such as `cache_dir` -> value; None and False leave the option out, True makes it a flag.
     """
-    words = [*PROGRAM, name]
+    return " ".join(map(_quoted, [*PROGRAM, name, *option_words(options)]))
+
+
+def option_words(options: Options) -> list[str]:
+    """The words of options as a program gets them, not quoted. options: as in command()."""
+    words = []
     for option, value in options.items():
         if value is None or value is False:
             continue
         words.append("--" + option.replace("_", "-"))
         if value is not True:
             words.append(_plain(value))
-    return " ".join(map(_quoted, words))
+    return words
 
 
 def next_line(name: str, options: Options) -> str:
@@ -46,14 +51,19 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
             f"label set {labels.name!r} has no training clip with a frame ({_clip_counts(labels, reader)}): add "
             f"training videos, or evaluate students on it with --label-set {labels.name}"
         )
+    options: dict[str, object] = {"cache_dir": reader.cache_dir, "label_set": name_if_needed(reader, labels)}
+    return next_line("train-student", {**options, **weights_to_train(reader, labels)})
+
+
+def weights_to_train(reader: CacheReader, labels: LabelSet) -> dict[str, int | None]:
+    """Name of the weight of each loss term that is on by default -> 0 if the label set lacks data for it, else None."""
+    training = (clip for clip in labels.clips if clip.split == "train" and reader.shows(clip))
     available = {
         Need.TEACHER_LOGITS: labels.has_logits,
         Need.LABELS: any(clip.all_labels for clip in training),
     }
-    options: dict[str, object] = {"cache_dir": reader.cache_dir, "label_set": _name_if_needed(reader, labels)}
-    for term in (term for term in loss_terms() if term.weight.default):  # the others are off already
-        options[term.weight.name] = None if all(available.get(need) for need in term.needs) else 0
-    return next_line("train-student", options)
+    used = [term for term in loss_terms() if term.weight.default]
+    return {term.weight.name: None if all(map(available.get, term.needs)) else 0 for term in used}
 
 
 def add_teacher_line(cache_dir: Path | str, name: str) -> str:
@@ -76,22 +86,29 @@ def lacking_lines(reader: CacheReader) -> list[str]:
 
 def evaluate_line(reader: CacheReader, labels: LabelSet, checkpoint: Path) -> str:
     """How to evaluate a student on clips that it was not trained on; or that there are no such clips."""
-    splits = [s for s in EVALUATION_SPLITS if any(clip.split == s and reader.shows(clip) for clip in labels.clips)]
-    if not splits:
+    split = split_to_evaluate(reader, labels)
+    if split is None:
         counts = _clip_counts(labels, reader)
         return f"label set {labels.name!r} has no clip to evaluate the student on ({counts}): add held-out videos"
     folder = checkpoint.parent
     options = {
         "cache_dir": reader.cache_dir,
         "student_checkpoint": checkpoint,
-        "label_set": _name_if_needed(reader, labels),
+        "label_set": name_if_needed(reader, labels),
         "output_dir": None if folder == DEFAULT_OUTPUT else folder,
-        "split": None if splits[0] == "val" else splits[0],
+        "split": None if split == "val" else split,
     }
     return next_line("evaluate", options)
 
 
-def _name_if_needed(reader: CacheReader, labels: LabelSet) -> str | None:
+def split_to_evaluate(reader: CacheReader, labels: LabelSet) -> str | None:
+    """The split of clips with frames that students are not trained on; None if there is no such clip."""
+    splits = (s for s in EVALUATION_SPLITS if any(clip.split == s and reader.shows(clip) for clip in labels.clips))
+    return next(splits, None)
+
+
+def name_if_needed(reader: CacheReader, labels: LabelSet) -> str | None:
+    """The name of the label set if the cache has several."""
     return labels.name if len(reader.label_sets()) > 1 else None
 
 

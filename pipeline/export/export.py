@@ -28,6 +28,7 @@ from embedonce.pipeline.export.format import ExportFormat, ExportInputs
 from embedonce.pipeline.export.parity import Parity, check_parity, measure_parity
 from embedonce.pipeline.export.registry import load_format
 from embedonce.pipeline.export.settings import ExportConfig
+from embedonce.pipeline.export.source import SOURCE_NAME, source_file
 from embedonce.pipeline.export.weights import weight_files
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.runtimes.requirements import as_pipeline_error, require
@@ -82,6 +83,7 @@ def export(config: ExportConfig) -> Export:
     clip_facts = HeldOutFacts(labels.name, config.split, calibration_split, trained.top1, teacher_top1)
     files[CARD_NAME] = model_card(facts, clip_facts, sizes, parity, formats).encode()
     files[PARITY_NAME] = json.dumps({name: figures.as_dict() for name, figures in parity.items()}, indent=2).encode()
+    files[SOURCE_NAME] = source_file(config)
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
     return Export(config.output_dir, sizes, parity)

@@ -139,6 +139,15 @@ TABLES = {
     ),
 }
 PLAN = "commands/test_plan.py::test_a_plan_follows_its_options"
+DISTILL = "commands/test_distill.py::"
+DISTILL_OPTIONS = (  # those of extract-teacher, train-student and export-student that distill has, too
+    *(*ANNOTATIONS, *TABLES, "data_dir", "use_synthetic", "num_samples", "layout", "fps", "sampling", "views"),
+    *("classes", "class_names", "prompts", "prompt_style", "teacher_head", "embed_texts", "label_set", "store_logits"),
+    *("teacher_size", "teacher_model", "teacher_module", "teacher_onnx", "teacher_torchscript", "teacher_input_size"),
+    *("teacher_weights", "teacher_activation", "teacher_preprocess", "teacher_runtime", "decode_workers"),
+    *("student_size", "student_resolution", "student_pretrained", "frames_per_clip", "epochs", "formats"),
+    *("cache_dir", "output_dir", "device", "seed", "num_workers"),
+)
 FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
 
 ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
@@ -334,6 +343,14 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": (None, SAVED),
         "seed": ("--seed 4", EXPORT),
         "overwrite": ("--overwrite", EXPORT),
+    },
+    "distill": dict.fromkeys(
+        DISTILL_OPTIONS, (None, DISTILL + "test_options_reach_their_steps_and_nothing_else_is_given")
+    )
+    | {
+        "overwrite": (None, DISTILL + "test_one_command_makes_everything_and_repeats_nothing"),
+        "dry_run": (None, DISTILL + "test_a_dry_run_prints_the_commands_and_writes_nothing"),
+        "sections": (None, DISTILL + "test_sections_set_what_the_command_line_does_not"),
     },
     "relabel": {
         **TABLES,

@@ -58,6 +58,7 @@ def test_options_that_take_urls_leave_them_as_they_are_and_refuse_other_places()
     accepting = [(name, param) for name, param in OF_PATHS if isinstance(param.type, LocalPathOrUrl)]
     of_caches = {(name, param.name) for name, param in OF_PATHS if param.name == "cache_dir"}
     others = {("convert-cache", "output_dir"), ("extract-teacher", "data_dir"), ("plan", "data_dir")}
+    others |= {("distill", "data_dir")}
     others |= {("merge", "caches"), ("merge", "into")}
     assert {(name, param.name) for name, param in accepting} == of_caches | others
     for _, param in accepting:
