@@ -43,6 +43,7 @@ COMMANDS = (
     *(
         "compare",
         "distill",
+        "logging_options",
         "options_document",
         "step_sections",
         "download_ego4d",

@@ -13,7 +13,7 @@ from embedonce.pipeline.commands.error_reporting import DetailedUsageError
 from embedonce.pipeline.commands.evaluate import evaluate
 from embedonce.pipeline.commands.export_student import export_student
 from embedonce.pipeline.commands.extract_teacher import NO_INPUT, extract_teacher
-from embedonce.pipeline.commands.output import echo, show
+from embedonce.pipeline.commands.output import echo, show, tell
 from embedonce.pipeline.commands.parameter_types import EXISTING_FILE
 from embedonce.pipeline.commands.step_sections import read_sections
 from embedonce.pipeline.commands.train_student import train_student
@@ -129,7 +129,7 @@ def _run(ctx: click.Context, step: Step) -> int:
             raise
         return end.exit_code
     except Exception:
-        click.echo(f"distill: {step.name} failed; the same command continues there", err=True)
+        tell(f"distill: {step.name} failed; the same command continues there")
         raise
     return 0
 

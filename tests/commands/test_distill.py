@@ -156,7 +156,7 @@ def test_every_option_belongs_to_a_step_that_has_it():
         takers = [name for name, given in distilling_steps(option.name).items() if given]
         assert takers and all(option.name in declared[name] for name in takers), option.name
     unset = {param.name for param in cli.main.commands["distill"].params} - {o.name for o in DistillOptions.options()}
-    assert unset == {"output_dir", "cache_dir", "overwrite", "dry_run", "sections"}
+    assert unset == {"output_dir", "cache_dir", "overwrite", "dry_run", "sections", "verbose", "debug"}
 
 
 def distilling_steps(name: str) -> dict[str, dict]:

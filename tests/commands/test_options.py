@@ -517,6 +517,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     },
 }
 
+LOGGING = {  # which every command has
+    "verbose": (None, "commands/test_logging_options.py::test_verbose_prints_more_and_writes_no_file"),
+    "debug": (None, "commands/test_logging_options.py::test_the_log_has_the_traceback_of_a_handled_error"),
+}
 CALLED = {  # the function that each command passes its settings to, and the arguments that it requires
     "extract-teacher": (extract_teacher, "run", "--data-dir videos"),
     "train-student": (training, "train", ""),
@@ -567,7 +571,7 @@ def settings_of(monkeypatch, tmp_path):
 
 def test_every_option_has_a_row_and_every_row_an_option():
     options = {name: {param.name for param in command.params} for name, command in cli.main.commands.items()}
-    assert {name: set(rows) for name, rows in ROWS.items()} == options
+    assert {name: {*rows, *LOGGING} for name, rows in ROWS.items()} == options
 
 
 @functools.cache
@@ -577,7 +581,7 @@ def names_in(file: str) -> set[str]:
 
 
 def test_the_tests_that_rows_name_exist():
-    named = {test for rows in ROWS.values() for _, test in rows.values()}
+    named = {test for rows in (*ROWS.values(), LOGGING) for _, test in rows.values()}
     places = [test.rpartition("::") for test in named]
     missing = [test for file, _, test in places if test not in names_in(file or "commands/test_options.py")]
     assert missing == []
