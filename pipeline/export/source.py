@@ -26,9 +26,8 @@ def why_export(config: ExportConfig) -> str | None:
         return "the last export does not say which checkpoint it is of"
     if changed := changed_options(settings.read_bytes(), config, MAY_DIFFER):
         return f"{', '.join(changed)} changed"
-    is_same = is_object(source.read_bytes(), ("sha256",)) and json.loads(source.read_bytes())["sha256"] == _sha256(
-        config
-    )
+    content = source.read_bytes()
+    is_same = is_object(content, ("sha256",)) and json.loads(content)["sha256"] == _sha256(config)
     return None if is_same else "the last export is of another student"
 
 

@@ -19,6 +19,7 @@ from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.reporting.training_log import summary
+from embedonce.pipeline.tracking.reporting import check_trackers
 from embedonce.pipeline.training.distributed import World, join
 from embedonce.pipeline.training.epoch_loop import run_epoch
 from embedonce.pipeline.training.recipe import loss_settings_for
@@ -44,6 +45,7 @@ def train(config: TrainConfig) -> TrainResult:
 
     Several students are trained jointly on the same batches; each has a subfolder of the output folder.
     """
+    check_trackers(config.trackers)
     reader, labels, settings = _opened(config)
     commit.check_writable(config.output_dir)
     world, device = join(choose_device(config.device))
@@ -116,10 +118,12 @@ def _run_to_end(run: TrainingRun) -> tuple[tuple[Path, ...], str]:
     was_finished = run.is_over
     if not was_finished:
         run.prepare()
-    with run.workers:
-        while not run.is_over:
-            run_epoch(run)
-    run.files.close()
+    try:
+        with run.workers:
+            while not run.is_over:
+                run_epoch(run)
+    finally:
+        run.files.close()
     return _result(run, was_finished)
 
 

@@ -281,6 +281,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "amp": ("--no-amp", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
         "compile": ("--compile", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
         "checkpoint_steps": ("--checkpoint-steps 3", TRAINING + "test_states_are_saved_every_checkpoint_steps_batches"),
+        "report_to": (
+            "--report-to csv,tensorboard",
+            "tracking/test_tracking.py::test_wandb_keeps_a_run_on_this_machine",
+        ),
         "tensorboard": ("--tensorboard", TRAINING + "test_tensorboard_files_are_written_only_with_the_option"),
         "num_workers": ("--num-workers 3", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
         "overwrite": ("--overwrite", TRAINING + "test_overwrite_starts_anew"),

@@ -20,7 +20,7 @@ LOCAL_ONLY = [(name, param) for name, param in OF_PATHS if not isinstance(param.
 NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats",
              "version", "teacher_preprocess", "video", "part", "device", "ray_address", "epic_labels", "name",
              "teacher", "teachers", "egtea_labels", "assembly101_labels", "charades_labels", "egoexo_labels",
-             "hd_epic_labels", "frames_prefix"}  # fmt: skip
+             "hd_epic_labels", "frames_prefix", "report_to"}  # fmt: skip
 
 
 def ids(pairs) -> list[str]:
