@@ -42,6 +42,8 @@ COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
     *(
         "compare",
+        "completed_values",
+        "completion",
         "distill",
         "logging_options",
         "options_document",
@@ -112,7 +114,7 @@ ARROWS = {
     "distillation": "checkpoints console evaluation export extraction files settings training",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console distillation environment evaluation export extraction files frames labeling processes "
-    "progress reporting settings sources training",
+    "progress reporting settings sources tracking training",
 }
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from embedonce.pipeline.commands.completed_values import completed
 from embedonce.pipeline.commands.config_option import read_config_file
 from embedonce.pipeline.commands.logging_options import DEBUG, VERBOSE, logged, remember
 from embedonce.pipeline.commands.parameter_types import (
@@ -31,6 +33,10 @@ class GroupedOption(click.Option):
     def __init__(self, *arguments, group: str = RUNTIME, **attributes):
         super().__init__(*arguments, **attributes)
         self.group = group
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = completed(str(self.name), ctx.params, incomplete)
+        return found or super().shell_complete(ctx, incomplete)
 
     def get_help_extra(self, ctx: click.Context):
         """Without the range, whose limits are far from any sensible value."""

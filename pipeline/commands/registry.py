@@ -2,6 +2,7 @@
 
 from embedonce.pipeline.commands.add_teacher import add_teacher
 from embedonce.pipeline.commands.compare import compare
+from embedonce.pipeline.commands.completion import completion
 from embedonce.pipeline.commands.convert_cache import convert_cache
 from embedonce.pipeline.commands.distill import distill
 from embedonce.pipeline.commands.download_ego4d import download_ego4d
@@ -40,4 +41,5 @@ COMMANDS = (
     download_ego4d,
     plan_ego4d,
     info,
+    completion,
 )

@@ -514,6 +514,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },
     "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},
+    "completion": {"shell": (None, "commands/test_completion.py::test_the_script_of_each_shell_calls_the_program")},
     "convert-cache": {
         "cache_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
         "output_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),

@@ -175,6 +175,7 @@ except KeyboardInterrupt:
 
 NEEDED = {
     "add-teacher": ["--name", "second"],
+    "completion": ["bash"],
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
     "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],
