@@ -12,12 +12,12 @@ PROGRAM, VARIABLE = "embedonce", "_EMBEDONCE_COMPLETE"
 
 
 @command("completion")
-@click.argument("shell", type=click.Choice(SHELLS), metavar="bash|zsh|fish")
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that completes commands, options and values of the installed program.
+    """Print the script that lets SHELL (bash, zsh or fish) complete commands, options and values.
 
-    For bash: embedonce completion bash > ~/.local/share/bash-completion/completions/embedonce
+    For the installed program, such as: embedonce completion fish > ~/.config/fish/completions/embedonce.fish
     """
     kind = get_completion_class(shell)
     if kind is None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from embedonce.cache.command_lines import program
 from embedonce.pipeline.commands.click_options import GroupedOption, build_config, command
 from embedonce.pipeline.commands.error_reporting import DetailedUsageError
 from embedonce.pipeline.commands.evaluate import evaluate
@@ -36,9 +37,9 @@ from embedonce.pipeline.settings.options import OUTPUT, RUNTIME, Option
 
 UNDER_TORCHRUN = "distill runs in one process: run its steps one by one, and only train-student under torchrun"
 EXAMPLES = (
-    "  python cli.py distill --data-dir my_videos",
-    "  python cli.py distill --manifest clips.csv",
-    "  python cli.py distill --use-synthetic --teacher-size demo",
+    "  {} distill --data-dir my_videos",
+    "  {} distill --manifest clips.csv",
+    "  {} distill --use-synthetic --teacher-size demo",
 )
 COMMANDS = {EXTRACT: extract_teacher, TRAIN: train_student, EVALUATE: evaluate, EXPORT: export_student}
 CHOSEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
@@ -83,7 +84,7 @@ def distill(ctx: click.Context, dry_run: bool, sections: Path | None, **options:
         _settings(step)  # mistakes are found before anything runs
     extraction = request.extraction()
     if not {"data_dir", "manifest", "use_synthetic"} & extraction.options.keys():
-        raise DetailedUsageError(NO_INPUT, EXAMPLES)
+        raise DetailedUsageError(NO_INPUT, [line.format(program()) for line in EXAMPLES])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise click.UsageError(UNDER_TORCHRUN)
     keep_freed_memory()
