@@ -3,8 +3,9 @@
 States of a cache are CacheErrors that also subclass the closest builtin; wrong argument values are ValueErrors.
 """
 
-import shlex
 from collections.abc import Iterable
+
+from embedonce.cache.command_lines import as_argument, program, quoted
 
 
 class CacheError(Exception):
@@ -67,7 +68,7 @@ class StorageError(CacheError, OSError):
 
 def rebuild_hint(root: object) -> str:
     """How to rebuild the plan of a cache, for a message. root: its location, as str() shows it."""
-    command = f"python cli.py repair-cache --cache-dir {shlex.quote(str(root))} --rebuild-plan"
+    command = f"{program()} repair-cache --cache-dir {quoted(as_argument(str(root)))} --rebuild-plan"
     return f"rebuild it from the records with: {command}"
 
 

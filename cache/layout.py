@@ -1,12 +1,12 @@
 """Names of the files and folders of a cache in its store."""
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from embedonce.cache import documents
 from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.command_lines import as_argument, program, quoted
 from embedonce.cache.errors import DamagedError, NotACacheError
 from embedonce.cache.identity_document import identity_from
 from embedonce.cache.limits import brief
@@ -248,8 +248,8 @@ def require_cache(where: Location) -> Layout:
         root = layout.root
         problem = "holds no cache.json, so it is not a cache" if root.exists() else "does not exist"
         raise NotACacheError(
-            f"{root} {problem}; make a cache with: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
-            f"{shlex.quote(str(root))}"
+            f"{root} {problem}; make a cache with: {program()} extract-teacher --data-dir VIDEOS --cache-dir "
+            f"{quoted(as_argument(str(root)))}"
         )
     return layout
 

@@ -1,5 +1,7 @@
 """Errors of the pipeline, each with the exit code of the command that it ends."""
 
+EXIT_QUARANTINED = 3  # of a run that completed without some videos, which is no error
+
 
 class PipelineError(Exception):
     """The run cannot continue. The message is one sentence for the user, followed by optional lines of details."""

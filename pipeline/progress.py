@@ -1,6 +1,7 @@
 """Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from tqdm import tqdm
 from embedonce.pipeline.console.printable import one_line
 
 SECONDS_BETWEEN_LINES = 10.0
+
+log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -62,6 +65,7 @@ class Progress:
             self._bar.close()
         elif self.count:
             self._line()
+        self._log_time()
 
     def update(self, amount: int = 1) -> None:
         self.count += amount
@@ -97,6 +101,10 @@ class Progress:
         else:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
+
+    def _log_time(self) -> None:
+        if self._listener is None and self.count:
+            log.debug("%s took %.2f s for %d %s", self.label, time.monotonic() - self._started, self.count, self.unit)
 
     def _line(self) -> None:
         self._last_line = time.monotonic()

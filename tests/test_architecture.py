@@ -43,7 +43,12 @@ COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
     *(
         "compare",
+        "completed_values",
+        "completion",
+        "distill",
+        "logging_options",
         "options_document",
+        "step_sections",
         "download_ego4d",
         "extract_teacher",
         "plan",
@@ -77,6 +82,8 @@ ONLY_IMPORTERS = {
     "executorch": {"pipeline.runtimes.executorch_programs"},
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
+    "wandb": {"pipeline.tracking.wandb"},
+    "trackio": {"pipeline.tracking.trackio"},
     "ray": {f"pipeline.extraction.cluster.{name}" for name in ("node", "ray_session")},
     "faiss": {"pipeline.search.approximate"},
     "aiohttp": {"pipeline.remote_files.addresses"},
@@ -113,15 +120,17 @@ ARROWS = {
     "energon": "runtimes",
     "embedding_files": "console files runtimes",
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
-    "export": "checkpoints clips console evaluation frames metrics runtimes settings",
-    "training": "checkpoints clips console files frames processes progress reporting settings splits",
+    "export": "checkpoints clips console evaluation files frames metrics runtimes settings",
+    "tracking": "",
+    "training": "checkpoints clips console files frames processes progress reporting settings splits tracking",
     "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
     "training",
     "hub": "checkpoints console embedding_files export files progress",
     "predict": "checkpoints extraction files frames metrics processes remote_files runtimes settings sources video",
+    "distillation": "checkpoints console evaluation export extraction files settings training",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console embedding_files energon environment evaluation export extraction files frames hub labeling "
-    "predict processes progress reporting search settings sources training",
+    "commands": "console distillation embedding_files energon environment evaluation export extraction files frames "
+    "hub labeling predict processes progress reporting search settings sources tracking training",
 }
 
 

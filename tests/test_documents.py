@@ -42,6 +42,7 @@ FILES = (
     "prompts.json",
     "my_video.mp4",
     "my_photo.jpg",
+    "steps.yaml",
 )  # of users, in examples
 
 

@@ -8,13 +8,14 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from embedonce.cache.errors import CacheError
 from embedonce.pipeline.clips.batch_transport import Collate, as_tensors, usable_workers
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes.main_module import without_main
+from embedonce.pipeline.processes.worker_errors import with_traceback_note
 from embedonce.pipeline.processes.worker_signals import leave_to_parent
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class RequestedItems(Dataset):
         try:
             return index, dataset[index]
         except (CacheError, OSError, MemoryError) as error:
-            return index, error
+            return index, error if get_worker_info() is None else with_traceback_note(error)
 
 
 class CollateWithErrors:

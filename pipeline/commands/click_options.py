@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from embedonce.pipeline.commands.completed_values import completed
 from embedonce.pipeline.commands.config_option import read_config_file
+from embedonce.pipeline.commands.logging_options import DEBUG, VERBOSE, logged, remember
 from embedonce.pipeline.commands.parameter_types import (
     EXISTING_FILE,
     PATH,
@@ -31,6 +34,10 @@ class GroupedOption(click.Option):
         super().__init__(*arguments, **attributes)
         self.group = group
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = completed(str(self.name), ctx.params, incomplete)
+        return found or super().shell_complete(ctx, incomplete)
+
     def get_help_extra(self, ctx: click.Context):
         """Without the range, whose limits are far from any sensible value."""
         extra = super().get_help_extra(ctx)
@@ -53,6 +60,10 @@ class SettingsCommand(click.Command):
             params += [click_option(option) for option in self.settings.options() if option.name not in names]
         return params
 
+    def invoke(self, ctx: click.Context):
+        with logged(ctx):
+            return super().invoke(ctx)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for param in self.get_params(ctx):
@@ -65,17 +76,24 @@ class SettingsCommand(click.Command):
                     formatter.write_dl(options)
 
 
-def command(name: str, *options: Option, settings: type[Settings] | None = None) -> Callable[[Callable], click.Command]:
+def command(
+    name: str,
+    *options: Option,
+    settings: type[Settings] | None = None,
+    config_option: GroupedOption | None = None,
+) -> Callable[[Callable], click.Command]:
     """Make a function a command with the options of a settings class and further ones of its own.
 
-    A command with settings has --config, too.
+    Every command has --verbose and --debug, and one with settings --config. config_option: the --config of a command
+    whose file is not one of defaults for its own options.
     """
 
     def decorate(function: Callable) -> click.Command:
         declared = settings.options() if settings is not None else ()
         params: list[click.Parameter] = [click_option(option) for option in declared]
         params += [click_option(option, check_range=True) for option in options]
-        params += [_config_option()] if settings is not None else []
+        params += [config_option or _config_option()] if settings is not None else []
+        params += [_logging_option(option) for option in (VERBOSE, DEBUG)]
         made = click.command(name, cls=SettingsCommand)(function)
         made.params = params + made.params
         made.settings = settings
@@ -144,6 +162,12 @@ def _click_range(number_type: type, numbers: Range) -> click.ParamType:
 
 def _help_text(option: Option) -> str:
     return f"{option.help} [default: {option.default_text}]" if option.default_text else option.help
+
+
+def _logging_option(option: Option) -> GroupedOption:
+    made = click_option(option)
+    made.expose_value, made.callback = False, remember
+    return made
 
 
 def _config_option() -> GroupedOption:

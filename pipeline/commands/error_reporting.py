@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.models.errors import ModelError
 from embedonce.models.machine_errors import is_out_of_memory
+from embedonce.pipeline.commands.logging_options import details, hint, log_path
 from embedonce.pipeline.console import standard_streams
 from embedonce.pipeline.console.printable import block, one_line
 from embedonce.pipeline.errors import PipelineError
@@ -84,9 +86,17 @@ class ErrorReportingGroup(click.Group):
             if interrupts.requested():
                 click.echo(f"\nduring the shutdown: {one_line(explained or error)}", err=True)
                 ctx.exit(report_interrupt())
-            if explained is None:
+            if explained is None and not isinstance(error, click.ClickException):
+                click.echo(one_line(hint(ctx)), err=True)
                 raise
-            raise explained from error
+            raise _with_log(explained or error, log_path(ctx)) from error.__cause__ if explained is None else error
+
+
+def _with_log(error: Exception, path: Path | None) -> Exception:
+    """The error, with the log file that has its traceback among its details."""
+    if path is not None:
+        error.details = (*getattr(error, "details", ()), details(path))  # type: ignore[attr-defined]
+    return error
 
 
 def _print(error: click.ClickException) -> None:

@@ -1,4 +1,4 @@
-"""Printing results: everything that commands write to standard output goes through here."""
+"""Printing: everything that commands write to standard output goes through here, and notes about the run."""
 
 import click
 
@@ -13,3 +13,8 @@ def echo(line: object = "") -> None:
 def show(text: str) -> None:
     """Print results of several lines that printable.block() has made."""
     click.echo(text)
+
+
+def tell(line: object) -> None:
+    """Print one line about the run itself to standard error."""
+    click.echo(one_line(line), err=True)

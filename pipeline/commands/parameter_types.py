@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.settings.paths import expand
@@ -37,6 +38,9 @@ class LocalPathOrName(click.ParamType):
         text = _expanded(self, value, param, ctx)
         _refuse_special_file(self, text, param, ctx)
         return text
+
+    def shell_complete(self, ctx, param, incomplete):
+        return [CompletionItem(incomplete, type="file")]
 
 
 class LocalPathOrUrl(LocalPath):

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import click
 
-from embedonce.cache.stores.registry import stored_path
 from embedonce.pipeline.commands.click_options import command
 from embedonce.pipeline.commands.output import echo
 from embedonce.pipeline.commands.removal import DRY_RUN, VIDEO, VIDEOS, YES, chosen_videos, run_removal
-from embedonce.pipeline.console.next_commands import next_line
+from embedonce.pipeline.console.next_commands import extract_line
 from embedonce.pipeline.settings import shared
 
 
@@ -29,6 +28,4 @@ def refresh(cache_dir: Path | str, video: tuple[str, ...], videos: Path | None, 
     if not summary.is_done:
         return
     echo(f"{len(summary.removal.videos)} videos were taken out; extract-teacher extracts them again")
-    config = stored_path(cache_dir) / "extract_config.yaml"
-    if isinstance(cache_dir, Path) and config.exists():
-        echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
+    echo(extract_line(cache_dir))

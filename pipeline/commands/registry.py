@@ -2,7 +2,9 @@
 
 from embedonce.pipeline.commands.add_teacher import add_teacher
 from embedonce.pipeline.commands.compare import compare
+from embedonce.pipeline.commands.completion import completion
 from embedonce.pipeline.commands.convert_cache import convert_cache
+from embedonce.pipeline.commands.distill import distill
 from embedonce.pipeline.commands.download_ego4d import download_ego4d
 from embedonce.pipeline.commands.evaluate import evaluate
 from embedonce.pipeline.commands.export_embeddings import export_embeddings
@@ -33,6 +35,7 @@ COMMANDS = (
     compare,
     export_student,
     predict,
+    distill,
     relabel,
     add_teacher,
     verify_cache,
@@ -52,4 +55,5 @@ COMMANDS = (
     download_ego4d,
     plan_ego4d,
     info,
+    completion,
 )

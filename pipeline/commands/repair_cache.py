@@ -14,7 +14,7 @@ from embedonce.pipeline.commands.click_options import command
 from embedonce.pipeline.commands.error_reporting import DetailedError
 from embedonce.pipeline.commands.output import echo
 from embedonce.pipeline.commands.verification import confirmed, print_report
-from embedonce.pipeline.console.next_commands import add_teacher_line, next_line
+from embedonce.pipeline.console.next_commands import add_teacher_line, extract_line, next_line
 from embedonce.pipeline.console.next_commands import command as command_line
 from embedonce.pipeline.settings import shared
 from embedonce.pipeline.settings.options import CACHE, RUNTIME, Option
@@ -116,17 +116,7 @@ def _print_next_steps(cache_dir: Path | str, repaired: Repair) -> None:
     for name in sorted({problem.label_set or "" for problem in problems if problem.remedy == Remedy.REDO_TEXTS}):
         echo(f"texts of label set {name}: run the relabel command that made it again, with --embed-texts")
     if not remedies.isdisjoint({Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET}):
-        _print_next_extraction(cache_dir)
-
-
-def _print_next_extraction(cache_dir: Path | str) -> None:
-    config = stored_path(cache_dir) / "extract_config.yaml"
-    if isinstance(cache_dir, Path) and config.exists():
-        echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
-    elif config.exists():
-        echo(f"run extract-teacher again with its original options, which are in {config}")
-    else:
-        echo("run extract-teacher again with its original options, which this cache has not recorded")
+        echo(extract_line(cache_dir))
 
 
 def _rebuild(cache_dir: Path | str, yes: bool) -> None:

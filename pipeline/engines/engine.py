@@ -4,6 +4,7 @@ Defines the events and the protocol. Engines know tasks and messages, not what t
 """
 
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -37,13 +38,14 @@ class TaskDone(Generic[Task]):
 class TaskFailed(Generic[Task]):
     """A task cannot be completed; reason: a short text for the user. is_temporary: a later run may succeed.
 
-    busy_sec: as in TaskDone, of the last attempt; 0 if that crashed.
+    busy_sec: as in TaskDone, of the last attempt; 0 if that crashed. traceback: of the error, for a log.
     """
 
     task: Task
     reason: str
     is_temporary: bool = False
     busy_sec: float = field(default=0.0, compare=False)
+    traceback: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,6 @@ def run_task(function: Callable[[Task], Iterable[Value]], task: Task) -> Iterato
             yield TaskResult(task, value)
     except Exception as error:  # any error that a video causes in a decoder is the fault of that video, and reported
         reason, is_temporary = str(error) or type(error).__name__, getattr(error, "is_temporary", False)
-        yield TaskFailed(task, reason, is_temporary, busy.seconds)
+        yield TaskFailed(task, reason, is_temporary, busy.seconds, traceback.format_exc())
     else:
         yield TaskDone(task, busy.seconds)

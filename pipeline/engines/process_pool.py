@@ -3,6 +3,7 @@
 A task that crashes, hangs or fails affects no other task.
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,8 @@ from embedonce.pipeline.engines.engine import (
 )
 from embedonce.pipeline.engines.shared_ring import close_memories, shared_memories
 from embedonce.pipeline.engines.worker_process import Crash, WorkerProcess
+
+log = logging.getLogger(__name__)
 
 MAX_QUEUED_EVENTS = 8  # per pool: bounds the memory of rows that the caller has not taken yet
 
@@ -152,6 +155,8 @@ class WorkerPool:
             if not is_value or received > delivered:
                 delivered = max(delivered, received)
                 events.put(replace(message, task=task))  # the caller's own object, not a copy
+            if isinstance(message, TaskFailed):
+                log.debug("a task failed in a worker process: %s", message.traceback)
             if isinstance(message, TaskDone | TaskFailed):
                 return delivered, None
         return delivered, None

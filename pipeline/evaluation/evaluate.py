@@ -30,6 +30,7 @@ from embedonce.pipeline.evaluation.calibration import calibrate
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
 from embedonce.pipeline.evaluation.held_out import held_out
+from embedonce.pipeline.evaluation.inputs import evaluated_inputs
 from embedonce.pipeline.evaluation.output_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
 from embedonce.pipeline.evaluation.predictions_file import predictions_file
 from embedonce.pipeline.evaluation.results import MeasuredCosts, StudentFacts, assemble
@@ -121,7 +122,9 @@ def _evaluate(
         retrieval=text_retrieval(reader, labels, dataset.clips, predictions, config.seed) if main == FIRST else None,
         frames_in_several_clips=shared_frames(reader, dataset.clips),
         comparable_with=comparable_with(labels, config.split),
-        environment=_environment(config, device) | {"timed": {n: treatment(m.module) for n, m in models.items()}},
+        environment=_environment(config, device)
+        | {"timed": {n: treatment(m.module) for n, m in models.items()}}
+        | evaluated_inputs(config, dataset),
     )
     digest = commit.sha256(config.student_checkpoint.read_bytes())
     calibration = calibrate(predictions, dataset.clips, labels, meta.classes, config.split, digest)

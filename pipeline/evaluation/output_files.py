@@ -50,7 +50,7 @@ def check_evaluation(config: EvaluateConfig) -> None:
     if config.overwrite or not settings.exists() or not (folder / RESULTS_NAME).exists():
         return
     existing, requested = yaml.safe_load(settings.read_text()), config.as_dict()
-    if not _is_same_student(existing, requested):
+    if not is_same_student(existing, requested):
         raise InputError(
             f"{folder} holds another evaluation (student_checkpoint: {existing.get('student_checkpoint')} -> "
             f"{requested['student_checkpoint']}); choose another --output-dir, or give --overwrite to replace it"
@@ -63,7 +63,7 @@ def check_comparison(config: CompareConfig) -> None:
     check_replaceable(files, config.overwrite, "compare", "--output-dir")
 
 
-def _is_same_student(existing: dict, requested: dict) -> bool:
+def is_same_student(existing: dict, requested: dict) -> bool:
     """Whether two settings name the same checkpoint, by its path or by its path relative to the output folder."""
     names = "student_checkpoint", "output_dir"
     if not all(isinstance(existing.get(name), str) for name in names):

@@ -28,6 +28,7 @@ from embedonce.pipeline.export.format import ExportFormat, ExportInputs
 from embedonce.pipeline.export.parity import Parity, check_parity, measure_parity
 from embedonce.pipeline.export.registry import load_format
 from embedonce.pipeline.export.settings import ExportConfig
+from embedonce.pipeline.export.source import SOURCE_NAME, source_file
 from embedonce.pipeline.export.weights import weight_files
 from embedonce.pipeline.frames.preprocessing import clip_seconds
 from embedonce.pipeline.metrics import accuracy
@@ -89,6 +90,7 @@ def export(config: ExportConfig) -> Export:
     files[CARD_NAME] = model_card(facts, clip_facts, sizes, parity, formats).encode()
     files[PARITY_NAME] = json.dumps({name: figures.as_dict() for name, figures in parity.items()}, indent=2).encode()
     files |= copied_calibration(config.student_checkpoint.parent / CALIBRATION_NAME, digest)
+    files[SOURCE_NAME] = source_file(config)
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
     steps = (line for export_format in formats.values() for line in export_format.next_steps(config.output_dir))

@@ -11,17 +11,19 @@ from embedonce.cache import commit
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.export.card import CARD_NAME
 from embedonce.pipeline.export.registry import format_names, load_format
+from embedonce.pipeline.export.source import SETTINGS_NAME, SOURCE_NAME
 from embedonce.pipeline.export.weights import BACKBONE_NAME, CONFIG_NAME, PARTS_NAME
 from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME
 
-MARK = "export_config.yaml"  # its presence marks a folder as an export
+MARK = SETTINGS_NAME  # its presence marks a folder as an export
 PARITY_NAME = "parity.json"
 
 
 def file_names() -> set[str]:
     """The names of all files that an export may write, whatever its formats; with `/` for those in folders."""
     models = {name for format_name in format_names() for name in load_format(format_name).file_names}
-    return models | {MARK, PARITY_NAME, CARD_NAME, CALIBRATION_NAME, CONFIG_NAME, BACKBONE_NAME, PARTS_NAME}
+    own = {MARK, SOURCE_NAME, PARITY_NAME, CARD_NAME, CALIBRATION_NAME, CONFIG_NAME, BACKBONE_NAME, PARTS_NAME}
+    return models | own
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:

@@ -3,6 +3,9 @@
 Reads names and tables only: no video, no cache, no teacher.
 """
 
+from pathlib import Path
+
+from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import ENGLISH_STYLE
 from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.extraction.label_requests import chosen_prompts
@@ -29,6 +32,7 @@ def plan_data(config: DataPlanConfig) -> list[str]:
 
 def _given(config: DataPlanConfig) -> dict[str, object]:
     """The options that differ from their defaults, as next_line() takes them."""
-    values = config.as_dict()
+    values, options = config.as_dict(), [option for option in config.options() if option.value_type is Path]
+    values |= {one.name: Path(v) for one in options if (v := values[one.name]) is not None and not is_url(v)}
     changed = {option.name: values[option.name] for option in config.options() if values[option.name] != option.default}
     return {f"no_{name}" if value is False else name: value is False or value for name, value in changed.items()}

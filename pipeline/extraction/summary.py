@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 from embedonce.cache.schema import Status
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.errors import EXIT_QUARANTINED, PipelineError
 from embedonce.pipeline.extraction.stage_times import StageTimes
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.video.timeline import is_partial_note
-
-EXIT_QUARANTINED = 3  # exit code of a run that completed without some videos
 
 
 @dataclass(frozen=True)

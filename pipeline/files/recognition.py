@@ -6,6 +6,8 @@ All functions take bytes and return False in case of doubt.
 import io
 import json
 import zipfile
+from collections.abc import Collection
+from typing import Any
 
 import yaml
 
@@ -39,6 +41,22 @@ def is_settings(data: bytes, kind: type[Settings]) -> bool:
         return False
     are_settings = isinstance(values, dict) and bool(values) and set(values) <= kind.names()
     return are_settings and yaml.safe_dump(values, sort_keys=False) == text
+
+
+def settings_in(data: bytes) -> dict[str, Any]:
+    """The values that settings were saved with, by option name; none if this is nothing that settings are saved as."""
+    try:
+        values = yaml.safe_load(data.decode())
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def changed_options(data: bytes, settings: Settings, may_differ: Collection[str]) -> list[str]:
+    """The options with other values than those that were saved, as `--option`. may_differ: names that do not count."""
+    saved, now = settings_in(data), settings.as_dict()
+    names = [name for name, value in now.items() if name not in may_differ and saved.get(name) != value]
+    return ["--" + name.replace("_", "-") for name in names]
 
 
 def is_table(data: bytes, columns: tuple[str, ...]) -> bool:

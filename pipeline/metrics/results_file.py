@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from embedonce.cache import strict_json
+from embedonce.cache.command_lines import program
 from embedonce.cache.limits import brief
 from embedonce.models.plain_files import NotPlainError, read_plain
 from embedonce.pipeline.errors import InputError, ResultsError
@@ -38,7 +39,7 @@ def _read_json(path: Path) -> object:
         data = read_plain(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise InputError(
-            f"there is no {path}; create it with: python cli.py evaluate, or name a checkpoint (.pt)"
+            f"there is no {path}; create it with: {program()} evaluate, or name a checkpoint (.pt)"
         ) from error
     except NotPlainError as error:
         raise ResultsError(f"{path} is not an evaluation: it {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Logs of a training run: train_log.csv, train_log.json, and TensorBoard's event files."""
+"""Logs of a training run: train_log.csv and train_log.json."""
 
 import csv
 import io
@@ -9,7 +9,6 @@ from pathlib import Path
 from embedonce.cache import commit
 from embedonce.models.plain_files import LIST_BYTES, read_plain
 from embedonce.pipeline.console.printable import csv_cell
-from embedonce.pipeline.errors import InputError
 
 CSV_LOG = "train_log.csv"
 JSON_LOG = "train_log.json"
@@ -42,26 +41,3 @@ def write_logs(folder: Path, history: list[dict]) -> None:
     writer.writerows({name: csv_cell(value) for name, value in entry.items()} for entry in history)
     commit.replace(folder / CSV_LOG, table.getvalue().encode())
     commit.replace(folder / JSON_LOG, json.dumps(history, indent=1).encode())
-
-
-class Board:
-    """Writes the scalars of each epoch for TensorBoard, into the sub-folder `tensorboard`."""
-
-    def __init__(self, folder: Path, first_epoch: int):
-        """first_epoch: entries of an earlier, stopped run from this epoch on are discarded."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise InputError(
-                "--tensorboard needs the package tensorboard; install with: pip install tensorboard"
-            ) from error
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_epoch)
-
-    def write(self, entry: dict) -> None:
-        for name, value in entry.items():
-            if name != "epoch" and value is not None:
-                self._writer.add_scalar(name, value, entry["epoch"])
-        self._writer.flush()
-
-    def close(self) -> None:
-        self._writer.close()

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.engines.channel import Channel
 from embedonce.pipeline.processes.allocator import keep_freed_memory
+from embedonce.pipeline.processes.worker_errors import with_traceback_note
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.modules import error_text, model_of_module
 from embedonce.pipeline.teachers.registry import loader_of
@@ -123,7 +124,10 @@ def serve(channel: Channel, orders: Orders) -> None:
         raise  # the parent is gone
     except (Exception, SystemExit) as error:  # whatever a teacher raises
         text = error_text(error)
-        channel.send(Failed(error if isinstance(error, Exception) and _is_known(error) else text))
+        if isinstance(error, Exception) and _is_known(error):
+            channel.send(Failed(with_traceback_note(error)))
+        else:
+            channel.send(Failed(text))
 
 
 def _loaded(channel: Channel, orders: Orders) -> tuple[Teacher, BatchedTeacher]:

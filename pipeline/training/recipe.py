@@ -18,6 +18,7 @@ from embedonce.models.backbones import has_pretrained
 from embedonce.models.losses.registry import loss_settings, loss_terms, uses
 from embedonce.models.losses.term import LossSettings, Need
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
 from embedonce.pipeline.training.settings import TrainConfig
@@ -29,7 +30,7 @@ WARMUP_SHARE = 0.05  # of all steps
 # Settings that only say where files are and how fast training is; the cache counts by its identity, not by its path
 FIELDS_THAT_MAY_DIFFER = (
     *("cache_dir", "output_dir", "num_workers", "device", "overwrite", "compile", "checkpoint_steps", "tensorboard"),
-    *("local_cache_dir", "local_cache_gb"),
+    *("local_cache_dir", "local_cache_gb", "report_to"),
 )
 
 
@@ -63,16 +64,6 @@ def _added_teachers(data: ClipDataset) -> dict[str, object]:
     names = [name for name in data.teachers.names if name != FIRST]
     documents = {name: teacher_document(data.teachers.identity(name)) for name in names}
     return {f"teacher {name}'s {field}": value for name in names for field, value in documents[name].items()}
-
-
-def fingerprint(*datasets: ClipDataset) -> str:
-    """SHA-256 (16 digits) of the clips, their labels and frames, and of the shards that determine their order."""
-    digest = hashlib.sha256()
-    for data in datasets:
-        for line in data.described_clips():
-            digest.update(f"{line}\n".encode())
-        digest.update(b"\n")
-    return digest.hexdigest()[:16]
 
 
 def random_seed(*place: int) -> int:

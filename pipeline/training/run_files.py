@@ -11,7 +11,9 @@ from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT
 from embedonce.pipeline.checkpoints.training_state import TrainingState
 from embedonce.pipeline.files.output_folder import check_replaceable
 from embedonce.pipeline.files.recognition import is_list_of_objects, is_settings, is_table
-from embedonce.pipeline.reporting.training_log import CSV_LOG, JSON_LOG, Board, write_logs
+from embedonce.pipeline.reporting.training_log import CSV_LOG, JSON_LOG, write_logs
+from embedonce.pipeline.tracking.reporting import Reports, run_id
+from embedonce.pipeline.tracking.tracker import TrackedRun
 from embedonce.pipeline.training.settings import TrainConfig
 
 TRAIN_SETTINGS = "train_config.yaml"
@@ -27,7 +29,7 @@ class RunFiles:
     def __init__(self, config: TrainConfig, run: dict[str, object], device: str):
         self._config, self._run, self._device = config, run, device
         self._folders = student_folders(config)
-        self._boards: dict[str, Board] = {}
+        self._reports: dict[str, Reports] = {}
         self._owns_folder = False  # whether the state on disk is this run's
 
     def find_state(self) -> TrainingState | None:
@@ -43,11 +45,16 @@ class RunFiles:
         return None if state is None or state.is_new else state
 
     def create(self, first_epoch: int) -> None:
-        """Make the folders and write the settings. first_epoch: from 1, the first that is logged to TensorBoard."""
+        """Make the folders, and start the trackers. first_epoch: from 1, the first that is reported to them."""
         for size, folder in self._folders.items():
             commit.make_folder(folder)
-            if self._config.tensorboard:
-                self._boards[size] = Board(folder, first_epoch)
+            if self._config.trackers:
+                self._reports[size] = Reports(self._config.trackers, self._tracked(size, first_epoch))
+
+    def _tracked(self, size: str, first_epoch: int) -> TrackedRun:
+        folder, group = self._folders[size], self._config.output_dir.absolute().name
+        found = run_id(folder, is_new=not self._owns_folder)
+        return TrackedRun(folder, found, f"{group}-{size}", group, self._config.as_dict(), first_epoch)
 
     def write_settings(self) -> None:
         commit.replace(self._config.output_dir / TRAIN_SETTINGS, self._config.as_yaml().encode())
@@ -74,18 +81,18 @@ class RunFiles:
             self._owns_folder = True
 
     def write_logs(self, size: str, history: list[dict]) -> None:
-        """Write the log of one student, and its last epoch to TensorBoard."""
+        """Write the log of one student, and report its last epoch."""
         self.restore_logs(size, history)
-        if size in self._boards:
-            self._boards[size].write(history[-1])
+        if size in self._reports:
+            self._reports[size].log(history[-1])
 
     def restore_logs(self, size: str, history: list[dict]) -> None:
         """Write the log files of one student."""
         write_logs(self._folders[size], history)
 
     def close(self) -> None:
-        for board in self._boards.values():
-            board.close()
+        for reports in self._reports.values():
+            reports.close()
 
 
 def student_folders(config: TrainConfig) -> dict[str, Path]:

@@ -27,6 +27,7 @@ from embedonce.pipeline.settings.options import (
     plugin_settings,
     setting,
 )
+from embedonce.pipeline.tracking.registry import CSV, tracker_names
 from embedonce.pipeline.training.teacher_weights import parse_weights
 
 # Defaults by device: minutes on a CPU for a small data set, and what a GPU has room for
@@ -149,7 +150,14 @@ class TrainConfig(Settings):
         group=TRAINING,
         choices=choices.SAMPLERS,
     )
-    tensorboard: bool = setting(False, "Write TensorBoard event files, too.", group=OUTPUT)
+    report_to: str = setting(
+        CSV,
+        f"Trackers that are told the figures of each epoch, comma-separated: {', '.join(tracker_names())}; the table "
+        "train_log.csv is always written.",
+        group=OUTPUT,
+        metavar="NAME,...",
+    )
+    tensorboard: bool = setting(False, "The same as tensorboard in --report-to.", group=OUTPUT)
     overwrite: bool = setting(False, "Start a new run even if --output-dir holds another training run.", group=OUTPUT)
     local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
     local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
@@ -170,6 +178,12 @@ class TrainConfig(Settings):
         return tuple(self.student_size.split(",")) if self.student_size is not None else ()
 
     @property
+    def trackers(self) -> tuple[str, ...]:
+        """The chosen trackers, each once, without the table that is always written."""
+        chosen = (*self.report_to.split(","), *(["tensorboard"] if self.tensorboard else []))
+        return tuple(dict.fromkeys(name for name in chosen if name != CSV))
+
+    @property
     def loss_weights(self) -> dict[str, float]:
         """The weight of each registered loss term, by the name of its option."""
         own = {term.weight.name: getattr(self, term.weight.name) for term in OWN_TERMS}
@@ -188,6 +202,9 @@ class TrainConfig(Settings):
         self._require(are_names and len(set(sizes)) == len(sizes), "student_size", "different names, comma-separated")
         is_supported = self.student_resolution is None or self.student_resolution in RESOLUTIONS
         self._require(is_supported, "student_resolution", "a multiple of 32 from 128 to 256")
+        reported = self.report_to.split(",")
+        are_known = set(reported) <= set(tracker_names()) and len(set(reported)) == len(reported)
+        self._require(are_known, "report_to", f"one or more of {', '.join(tracker_names())}, comma-separated")
         if not any(self.loss_weights.values()):
             *others, last = (term.weight.flags[0] for term in loss_terms())
             raise ValueError(f"{', '.join(others)} and {last} are all 0: nothing would be trained")

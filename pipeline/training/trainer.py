@@ -11,12 +11,15 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.ledger import LEDGER, Ledger
 from embedonce.cache.reader import CacheReader
 from embedonce.models.device import choose_device
+from embedonce.models.losses.term import LossSettings
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT
+from embedonce.pipeline.checkpoints.training_state import has_state
 from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.reporting.training_log import summary
+from embedonce.pipeline.tracking.reporting import check_trackers
 from embedonce.pipeline.training.distributed import World, join
 from embedonce.pipeline.training.epoch_loop import run_epoch
 from embedonce.pipeline.training.recipe import loss_settings_for
@@ -42,9 +45,8 @@ def train(config: TrainConfig) -> TrainResult:
 
     Several students are trained jointly on the same batches; each has a subfolder of the output folder.
     """
-    reader = open_cache(config)
-    labels = reader.label_set(config.label_set)
-    settings = loss_settings_for(config, labels, reader)
+    check_trackers(config.trackers)
+    reader, labels, settings = _opened(config)
     commit.check_writable(config.output_dir)
     world, device = join(choose_device(config.device))
     if not world.is_first:
@@ -57,6 +59,37 @@ def train(config: TrainConfig) -> TrainResult:
             return TrainResult(*_run_to_end(run), reader, labels)
     finally:
         world.shutdown()
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """The run that an output folder holds. summary: of one that has ended; None while epochs are left."""
+
+    summary: str | None
+
+
+def find_run(config: TrainConfig) -> FoundRun | None:
+    """The run of these settings and data in the output folder; None if it has done no batch yet. Writes nothing.
+
+    InputError if the folder holds another run, CheckpointError if its files are damaged.
+    """
+    if not has_state(config.output_dir):
+        return None
+    device = choose_device(config.device)
+    reader, labels, settings = _opened(config)
+    run = TrainingRun(config.for_device(device.type), reader, labels, settings, World(), device)
+    state = run.resumed_from
+    if state is None:
+        return None
+    run.epoch, run.stopped_early = state.epoch, state.stopped_early
+    return FoundRun(_result(run, was_finished=True)[1] if run.is_over else None)
+
+
+def _opened(config: TrainConfig) -> tuple[CacheReader, LabelSet, LossSettings]:
+    """The cache, the label set, and the settings of the loss."""
+    reader = open_cache(config)
+    labels = reader.label_set(config.label_set)
+    return reader, labels, loss_settings_for(config, labels, reader)
 
 
 @contextlib.contextmanager
@@ -85,10 +118,12 @@ def _run_to_end(run: TrainingRun) -> tuple[tuple[Path, ...], str]:
     was_finished = run.is_over
     if not was_finished:
         run.prepare()
-    with run.workers:
-        while not run.is_over:
-            run_epoch(run)
-    run.files.close()
+    try:
+        with run.workers:
+            while not run.is_over:
+                run_epoch(run)
+    finally:
+        run.files.close()
     return _result(run, was_finished)
 
 

@@ -21,9 +21,10 @@ from embedonce.cache.jpeg_header import check_header
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.reporting.contact_sheet.sheet import contact_sheet
-from embedonce.pipeline.training.recipe import datasets, fingerprint
+from embedonce.pipeline.training.recipe import datasets
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support import limited
 from tests.support.hostile_cache import bounded, plant_shard, spoilable, write_sealed

@@ -148,6 +148,15 @@ TABLES = {
     ),
 }
 PLAN = "commands/test_plan.py::test_a_plan_follows_its_options"
+DISTILL = "commands/test_distill.py::"
+DISTILL_OPTIONS = (  # those of extract-teacher, train-student and export-student that distill has, too
+    *(*ANNOTATIONS, *TABLES, "data_dir", "use_synthetic", "num_samples", "layout", "fps", "sampling", "views"),
+    *("classes", "class_names", "prompts", "prompt_style", "teacher_head", "embed_texts", "label_set", "store_logits"),
+    *("teacher_size", "teacher_model", "teacher_module", "teacher_onnx", "teacher_torchscript", "teacher_input_size"),
+    *("teacher_weights", "teacher_activation", "teacher_preprocess", "teacher_runtime", "decode_workers"),
+    *("student_size", "student_resolution", "student_pretrained", "frames_per_clip", "epochs", "formats"),
+    *("cache_dir", "output_dir", "device", "seed", "num_workers"),
+)
 FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
 
 ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
@@ -281,6 +290,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "amp": ("--no-amp", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
         "compile": ("--compile", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
         "checkpoint_steps": ("--checkpoint-steps 3", TRAINING + "test_states_are_saved_every_checkpoint_steps_batches"),
+        "report_to": (
+            "--report-to csv,tensorboard",
+            "tracking/test_tracking.py::test_wandb_keeps_a_run_on_this_machine",
+        ),
         "tensorboard": ("--tensorboard", TRAINING + "test_tensorboard_files_are_written_only_with_the_option"),
         "num_workers": ("--num-workers 3", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
         "overwrite": ("--overwrite", TRAINING + "test_overwrite_starts_anew"),
@@ -366,6 +379,14 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "device": ("--device cpu", PREDICT + "test_every_mistake_is_one_sentence"),
         "overwrite": ("--overwrite", PREDICT + "test_outputs_are_replaced_only_with_overwrite"),
         "config": FILE_OF_DEFAULTS,
+    },
+    "distill": dict.fromkeys(
+        DISTILL_OPTIONS, (None, DISTILL + "test_options_reach_their_steps_and_nothing_else_is_given")
+    )
+    | {
+        "overwrite": (None, DISTILL + "test_one_command_makes_everything_and_repeats_nothing"),
+        "dry_run": (None, DISTILL + "test_a_dry_run_prints_the_commands_and_writes_nothing"),
+        "sections": (None, DISTILL + "test_sections_set_what_the_command_line_does_not"),
     },
     "relabel": {
         **TABLES,
@@ -596,6 +617,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": FILE_OF_DEFAULTS,
     },
     "info": {"json": (None, "environment/test_info.py::test_it_prints_every_section_and_the_same_as_json")},
+    "completion": {"shell": (None, "commands/test_completion.py::test_the_script_of_each_shell_calls_the_program")},
     "convert-cache": {
         "cache_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
         "output_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
@@ -608,6 +630,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     },
 }
 
+LOGGING = {  # which every command has
+    "verbose": (None, "commands/test_logging_options.py::test_verbose_prints_more_and_writes_no_file"),
+    "debug": (None, "commands/test_logging_options.py::test_the_log_has_the_traceback_of_a_handled_error"),
+}
 CALLED = {  # the function that each command passes its settings to, and the arguments that it requires
     "extract-teacher": (extract_teacher, "run", "--data-dir videos"),
     "train-student": (training, "train", ""),
@@ -660,7 +686,7 @@ def settings_of(monkeypatch, tmp_path):
 
 def test_every_option_has_a_row_and_every_row_an_option():
     options = {name: {param.name for param in command.params} for name, command in cli.main.commands.items()}
-    assert {name: set(rows) for name, rows in ROWS.items()} == options
+    assert {name: {*rows, *LOGGING} for name, rows in ROWS.items()} == options
 
 
 @functools.cache
@@ -670,7 +696,7 @@ def names_in(file: str) -> set[str]:
 
 
 def test_the_tests_that_rows_name_exist():
-    named = {test for rows in ROWS.values() for _, test in rows.values()}
+    named = {test for rows in (*ROWS.values(), LOGGING) for _, test in rows.values()}
     places = [test.rpartition("::") for test in named]
     missing = [test for file, _, test in places if test not in names_in(file or "commands/test_options.py")]
     assert missing == []

@@ -3,12 +3,15 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from embedonce.cache.command_lines import as_argument, quoted
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.console.next_commands import command
+from embedonce.pipeline.console.next_commands import command, extract_line
 from embedonce.pipeline.extraction import teacher_loading
 from tests.commands.test_cli import HERE, SMALL, call
 from tests.support.fake_teacher import FakeTeacher
@@ -17,6 +20,7 @@ from tests.support.videos import write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
+ROOT = Path(__file__).parents[2]
 ODD = 'it\'s a "folder" $HOME'  # a name that every shell would change unless it is quoted
 
 
@@ -142,6 +146,90 @@ def test_suggested_evaluation_of_several_students_names_the_first(tmp_path):
     output = call("train-student", "--cache-dir", cache, "--output-dir", tmp_path / "o p", *small, *HERE)
     follow(output, *HERE)
     assert (tmp_path / "o p" / "tiny" / "evaluation_results.json").exists()
+
+
+HOSTILE = '-it\'s a "folder"\n$HOME `id` me@host:x'  # what no shell, parser or log may take for anything else
+PROGRAM = """
+import sys
+from embedonce import cli
+from embedonce.pipeline.extraction import teacher_loading
+from tests.console.test_next_commands import Teacher
+teacher_loading.load_teacher = lambda config, cached=None: Teacher()
+cli.run()
+"""
+
+
+def run_in_bash(line: str, folder: Path, code: int = 0) -> str:
+    """Run a line as a user who pastes it; the whole output. Only the teacher is a fake."""
+    ran = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True)
+    assert ran.returncode == code, (line, ran.stdout, ran.stderr)
+    assert "Traceback" not in ran.stderr
+    return ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+def test_every_suggestion_runs_in_a_shell_whatever_folders_are_called(videos, tmp_path):
+    """A chain of commands, each being what the one before printed, in a folder with a hostile name."""
+    here = tmp_path / HOSTILE
+    here.mkdir()
+    shutil.copytree(videos, here / HOSTILE)
+    (here / "cli.py").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}")
+    python = f"{shlex.quote(sys.executable)} cli.py"
+    odd = quoted(as_argument(HOSTILE))
+
+    def suggested(output: str) -> str:
+        (line,) = re.findall(r"next: (.*)", output)
+        assert line.startswith((f"{python} ", "python cli.py ", "python3 cli.py ")), line
+        return line
+
+    def follow_in_bash(output: str, more: str = "", code: int = 0) -> str:
+        return run_in_bash(f"{suggested(output)} {more}", here, code)
+
+    cache = Path(HOSTILE) / "cache"
+    small = shlex.join(map(str, [*SMALL, *HERE]))
+    planned = run_in_bash(f"{python} plan --data-dir {odd} --no-store-logits", here)
+    assert "--no-store-logits" in suggested(planned)
+    extracted = follow_in_bash(planned, f"--cache-dir {quoted(as_argument(str(cache)))} --decode-workers 1")
+    trained = follow_in_bash(extracted, f"--output-dir {odd}/out {small}")
+    assert "report:" in follow_in_bash(trained, shlex.join(map(str, HERE)))
+    # a second label set: from now on, one must be named
+    (here / "names.txt").write_text("open\nshut\n")
+    relabeled = run_in_bash(f"{python} relabel --cache-dir {odd}/cache --classes names.txt", here)
+    trained = follow_in_bash(relabeled, f"--output-dir {odd}/out2 {small}")
+    assert "--label-set names" in suggested(trained)
+    follow_in_bash(trained, shlex.join(map(str, HERE)))
+    # damage, repair, and the extraction that follows
+    shard = next((here / cache / "frames").glob("*.h5"))
+    shard.write_bytes(shard.read_bytes()[:-3])
+    verified = run_in_bash(f"{python} verify-cache --cache-dir {odd}/cache", here, code=4)
+    repaired = follow_in_bash(verified, "--yes")
+    assert "0 pending" in follow_in_bash(repaired)
+    converted = run_in_bash(
+        f"{python} convert-cache --cache-dir {odd}/cache --output-dir {odd}/b --backend webdataset", here
+    )
+    assert "sound: everything" in follow_in_bash(converted)
+
+
+def test_settings_that_name_folders_elsewhere_are_no_command(tmp_path, monkeypatch):
+    cache = make_tiny_cache(tmp_path / "c", 1)
+    assert extract_line(cache).endswith("which this cache has not recorded")
+    (cache / "extract_config.yaml").write_text("data_dir: my videos\nclasses: null\nmanifest: s3://b/c.csv\n")
+    monkeypatch.chdir(tmp_path)
+    assert "in the folder that it was run in: there is no my videos here" in extract_line(cache)
+    (tmp_path / "my videos").mkdir()
+    assert extract_line(cache).startswith("next: python cli.py extract-teacher --config ")
+    (cache / "extract_config.yaml").write_text("- a list")
+    assert extract_line(cache).startswith("next: python cli.py extract-teacher --config ")
+    assert "which are in" in extract_line_of_a_bucket(cache, monkeypatch)
+
+
+def extract_line_of_a_bucket(cache: Path, monkeypatch) -> str:
+    from embedonce.cache.layout import Layout
+    from embedonce.pipeline.console import next_commands
+
+    layout = Layout.at(cache)
+    monkeypatch.setattr(next_commands, "Layout", type("Layout", (), {"at": staticmethod(lambda where: layout)}))
+    return extract_line("s3://bucket/cache")
 
 
 def test_command_lines_are_quoted_and_options_without_a_value_left_out():

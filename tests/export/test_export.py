@@ -89,7 +89,7 @@ def exported(place):
 
 def test_an_export_has_all_its_files_and_reports_parity(exported, place):
     names = {"frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "clip.onnx", "config.json", "README.md"}
-    names |= {"model.safetensors", "student_parts.safetensors", "parity.json", "export_config.yaml"}
+    names |= {"model.safetensors", "student_parts.safetensors", "parity.json", "export_config.yaml", "source.json"}
     assert {path.name for path in exported.folder.iterdir()} == names
     assert [path.name for path in exported.folder.parent.iterdir()] == ["made"]  # no temporary folder is left
     assert exported.num_bytes["frames.fp16.onnx"] < 0.65 * exported.num_bytes["frames.fp32.onnx"]

@@ -174,7 +174,10 @@ def test_the_card_describes_only_files_that_were_exported(exported):
 
 
 COMMON = ("README.md", "config.json", "parity.json", "export_config.yaml", "model.safetensors")
-COMMON += ("student_parts.safetensors",)
+COMMON += (
+    "source.json",
+    "student_parts.safetensors",
+)
 
 
 def test_what_formats_share_is_computed_once():

@@ -175,6 +175,7 @@ except KeyboardInterrupt:
 
 NEEDED = {
     "add-teacher": ["--name", "second"],
+    "completion": ["bash"],
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
     "prepare-energon": ["--output-dir", "o"],
     "export-embeddings": ["--output", "o", "--format", "npy"],

@@ -20,8 +20,8 @@ LOCAL_ONLY = [(name, param) for name, param in OF_PATHS if not isinstance(param.
 NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats",
              "version", "teacher_preprocess", "video", "part", "device", "ray_address", "epic_labels", "name",
              "teacher", "teachers", "egtea_labels", "assembly101_labels", "charades_labels", "egoexo_labels",
-             "hd_epic_labels", "frames_prefix", "repo", "license", "revision", "text", "class_name",
-             "sources"}  # fmt: skip
+             "hd_epic_labels", "frames_prefix", "repo", "license", "revision", "text", "class_name", "sources",
+             "report_to"}  # fmt: skip
 
 
 def ids(pairs) -> list[str]:
@@ -59,6 +59,7 @@ def test_options_that_take_urls_leave_them_as_they_are_and_refuse_other_places()
     accepting = [(name, param) for name, param in OF_PATHS if isinstance(param.type, LocalPathOrUrl)]
     of_caches = {(name, param.name) for name, param in OF_PATHS if param.name == "cache_dir"}
     others = {("convert-cache", "output_dir"), ("extract-teacher", "data_dir"), ("plan", "data_dir")}
+    others |= {("distill", "data_dir")}
     others |= {("merge", "caches"), ("merge", "into")}
     assert {(name, param.name) for name, param in accepting} == of_caches | others
     for _, param in accepting:

@@ -13,11 +13,12 @@ import torch
 
 from embedonce.cache.labels import ClipLabel
 from embedonce.cache.store import open_reader
+from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.training import epoch_loop, run_files, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.epoch_plan import plan_epoch
-from embedonce.pipeline.training.recipe import datasets, fingerprint
+from embedonce.pipeline.training.recipe import datasets
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support.small_student import (
     StopError,

@@ -13,12 +13,13 @@ from embedonce.models.losses.text import TEMPERATURE, text_loss
 from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.models.student import StudentOutput
 from embedonce.pipeline.clips.batch import ClipBatch
+from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.clips.loader import batches
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation import evaluate as evaluating
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.training.recipe import datasets, fingerprint, loss_settings_for
+from embedonce.pipeline.training.recipe import datasets, loss_settings_for
 from tests.support import small_students
 from tests.support.small_students import are_equal, best_of, settings, weights_of
 from tests.support.tiny_cache import make_tiny_cache

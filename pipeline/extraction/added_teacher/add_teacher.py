@@ -17,7 +17,7 @@ from embedonce.cache.store import open_reader, open_writer, refuse_busy
 from embedonce.cache.stores.registry import open_store
 from embedonce.cache.vectors import MIN_COSINE
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.console.next_commands import next_line
+from embedonce.pipeline.console.next_commands import next_line, train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.console.units import format_duration, in_bytes
 from embedonce.pipeline.extraction import teacher_loading
@@ -59,8 +59,13 @@ class AddedTeacherResult:
         ]
         if self.identity.weights == "random":
             lines.append("random teacher: its embeddings carry no meaning; use them to test the software only")
-        options = {"cache_dir": self.cache_dir, "teachers": f"{FIRST}:1,{self.name}:1"}
-        return block([*lines, next_line("train-student", options)])
+        return block([*lines, self._next()])
+
+    def _next(self) -> str:
+        reader, teachers = open_reader(self.cache_dir), f"{FIRST}:1,{self.name}:1"
+        if names := reader.label_sets():
+            return train_line(reader, reader.label_set(names[0]), teachers)
+        return next_line("train-student", {"cache_dir": self.cache_dir, "teachers": teachers})
 
 
 def run(config: AddTeacherConfig) -> AddedTeacherResult:

@@ -57,7 +57,7 @@ class ExportFormatConformance:
         assert all(part and not part.startswith(".") for name in files for part in name.split("/"))
 
     def test_its_files_do_not_replace_those_of_every_export(self, export_format):
-        common = {"README.md", "config.json", "parity.json", "export_config.yaml"}
+        common = {"README.md", "config.json", "parity.json", "export_config.yaml", "source.json"}
         assert not set(export_format.file_names) & (common | {"model.safetensors", "student_parts.safetensors"})
 
     @pytest.mark.parametrize(("clips", "length"), [(1, 1), (3, 5)])
