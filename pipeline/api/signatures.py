@@ -4,10 +4,11 @@ The functions themselves are declared with `**options`, so that no option is wri
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from embedonce.pipeline.api.python_terms import in_terms_of
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import Option
 
@@ -48,10 +49,16 @@ def _parameter(option: Option) -> inspect.Parameter:
     return inspect.Parameter(option.name, kind, default=option.default, annotation=annotation_of(option))
 
 
-def _help(options: Iterable[Option]) -> str:
+def _help(options: Collection[Option]) -> str:
     """One line per option."""
-    lines = [f"    {option.name}: {option.help} Default: {_default(option)}." for option in options]
+    lines = [in_terms_of(options, f"    {option.name}: {option.help}{_values(option)}") for option in options]
     return "\n".join([OPTIONS_HEADING, *lines])
+
+
+def _values(option: Option) -> str:
+    """The choices and the default of an option."""
+    choices = f" One of {', '.join(map(repr, option.choices))}." if option.choices else ""
+    return f"{choices} Default: {_default(option)}."
 
 
 def _default(option: Option) -> str:

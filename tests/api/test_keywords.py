@@ -26,8 +26,11 @@ def test_signatures_have_the_options_and_their_defaults(name, settings):
     assert parameters.pop("on_progress").default is None
     assert {one.name: one.default for one in settings.options()} == {n: p.default for n, p in parameters.items()}
     assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    page = getattr(embedonce, name).__doc__
     for option in settings.options():
-        assert f"    {option.name}: {option.help}" in getattr(embedonce, name).__doc__
+        assert f"    {option.name}: {in_terms_of(settings.options(), option.help)}" in page
+    assert "--" not in page and "    device: " in embedonce.train.__doc__
+    assert "One of 'auto', 'cuda', 'mps', 'cpu'. Default: 'auto'." in embedonce.train.__doc__
 
 
 def test_the_types_for_editors_are_up_to_date():
