@@ -98,6 +98,7 @@ class TrainOptions(TypedDict, total=False):
     temperature: float
     class_weights: str
     sampler: str
+    report_to: str
     tensorboard: bool
     overwrite: bool
     local_cache_dir: Path | str | None
@@ -138,6 +139,7 @@ class ExportOptions(TypedDict, total=False):
     split: str
     num_samples: int
     calibration_frames: int
+    web_runtime: Path | str | None
     seed: int
     overwrite: bool
     local_cache_dir: Path | str | None

@@ -3,7 +3,7 @@
 All pairs of rows are compared, in blocks: memory does not grow with the number of pairs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,16 +36,21 @@ class _Block(NamedTuple):
 
 
 def near_duplicates(
-    embeddings: np.ndarray, groups: Sequence[str], threshold: float = 0.98, limit: int = 100
+    embeddings: np.ndarray,
+    groups: Sequence[str],
+    threshold: float = 0.98,
+    limit: int = 100,
+    on_rows: Callable[[int], object] = lambda count: None,
 ) -> list[Pair]:
     """The most similar pairs of rows of different groups: of each two groups the best pair, best first.
 
     embeddings: (N, D) of any float type and length. groups (N,): for example the video of each row. threshold: the
-    least cosine. limit: pairs returned at most. ValueError if an argument is invalid.
+    least cosine. limit: pairs returned at most. on_rows: called with numbers of rows that were compared with all after
+    them. ValueError if an argument is invalid.
     """
     names = _checked(embeddings, groups, limit)
     best: dict[tuple[int, int], Pair] = {}
-    for block in _blocks(embeddings, names):
+    for block in _blocks(embeddings, names, on_rows):
         for pair in _best_pairs(block, names, threshold, limit):
             key = _pair_of_groups(names, pair)
             best[key] = min(pair, best.get(key, pair), key=_order)
@@ -53,7 +58,12 @@ def near_duplicates(
     return list(best.values())
 
 
-def outliers(embeddings: np.ndarray, groups: Sequence[str], limit: int = 20) -> list[Outlier]:
+def outliers(
+    embeddings: np.ndarray,
+    groups: Sequence[str],
+    limit: int = 20,
+    on_rows: Callable[[int], object] = lambda count: None,
+) -> list[Outlier]:
     """The rows least similar to all rows of other groups: of each group the farthest row, farthest first.
 
     Arguments as in near_duplicates(). Empty if there is only one group.
@@ -61,7 +71,7 @@ def outliers(embeddings: np.ndarray, groups: Sequence[str], limit: int = 20) -> 
     names = _checked(embeddings, groups, limit)
     if not len(names) or names.max() == 0:
         return []
-    cosines, nearest = _nearest_rows(embeddings, names)
+    cosines, nearest = _nearest_rows(embeddings, names, on_rows)
     order = np.argsort(cosines, kind="stable")
     first_of_group = np.sort(np.unique(names[order], return_index=True)[1])
     return [Outlier(int(row), int(nearest[row]), float(cosines[row])) for row in order[first_of_group][:limit]]
@@ -76,7 +86,7 @@ def _checked(embeddings: np.ndarray, groups: Sequence[str], limit: int) -> np.nd
     return np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
 
 
-def _blocks(embeddings: np.ndarray, groups: np.ndarray) -> Iterator[_Block]:
+def _blocks(embeddings: np.ndarray, groups: np.ndarray, on_rows: Callable[[int], object]) -> Iterator[_Block]:
     """Every two rows of different groups at least once; rows of the same block twice."""
     starts = range(0, len(embeddings), BLOCK)
     for first in starts:
@@ -87,6 +97,7 @@ def _blocks(embeddings: np.ndarray, groups: np.ndarray) -> Iterator[_Block]:
             same = groups[first : first + BLOCK, None] == groups[second : second + BLOCK]
             cosines[same] = -np.inf
             yield _Block(first, second, cosines)
+        on_rows(len(rows))
 
 
 def _unit_rows(embeddings: np.ndarray, start: int) -> np.ndarray:
@@ -125,11 +136,13 @@ def _order(pair: Pair) -> tuple[float, int, int]:
     return (-pair.cosine, pair.first, pair.second)
 
 
-def _nearest_rows(embeddings: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_rows(
+    embeddings: np.ndarray, groups: np.ndarray, on_rows: Callable[[int], object]
+) -> tuple[np.ndarray, np.ndarray]:
     """(N,) float32 and (N,) int64: the largest cosine of each row with one of another group, and which that is."""
     cosines = np.full(len(embeddings), -np.inf, np.float32)
     nearest = np.zeros(len(embeddings), np.int64)
-    for block in _blocks(embeddings, groups):
+    for block in _blocks(embeddings, groups, on_rows):
         _keep_larger(cosines, nearest, block.first, block.cosines, block.second)
         _keep_larger(cosines, nearest, block.second, block.cosines.T, block.first)
     return cosines, nearest

@@ -9,6 +9,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.metrics import near_duplicates
+from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.search import approximate, brute_force, queries
 from embedonce.pipeline.search.index_parts import discard
 from embedonce.pipeline.search.moments import Duplicates, Frame, FramePair, Moment, best_moments
@@ -17,7 +18,7 @@ from embedonce.pipeline.search.settings import FAISS, SearchConfig
 from embedonce.pipeline.teachers.teacher import Teacher
 
 ATTEMPTS = 3
-MAX_COMPARED_ROWS = 300_000  # each with every other: beyond, it takes more than some minutes
+MAX_COMPARED_ROWS = 200_000  # each with every other, which takes about a quarter of an hour of processor time
 
 
 def search(
@@ -165,8 +166,9 @@ def _duplicates(searched: SearchedCache, rows: np.ndarray) -> Duplicates:
         row = int(rows[number])
         return Frame(**searched.frames.about(row, *searched.index.place(row)))
 
-    pairs = near_duplicates.near_duplicates(vectors, groups, config.threshold, config.top)
-    outliers = near_duplicates.outliers(vectors, groups, config.top)
+    with Progress(2 * len(rows), "comparing frames", "frames") as progress:
+        pairs = near_duplicates.near_duplicates(vectors, groups, config.threshold, config.top, progress.update)
+        outliers = near_duplicates.outliers(vectors, groups, config.top, progress.update)
     return Duplicates(
         tuple(FramePair(frame(pair.first), frame(pair.second), pair.cosine) for pair in pairs),
         tuple(FramePair(frame(one.row), frame(one.nearest), one.cosine) for one in outliers),

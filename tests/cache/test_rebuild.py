@@ -449,6 +449,7 @@ COMMANDS = {
     "relabel": ("--classes", "NAMES"),
     "remove": ("--video", "a", "--yes"),
     "train-student": ("--output-dir", "OTHER"),
+    "search-cache": ("--video", "a", "--time", "0", "--index-dir", "OTHER"),
 }
 
 

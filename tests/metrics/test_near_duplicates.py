@@ -74,6 +74,15 @@ def test_no_cosine_is_above_one():
     assert len(found) == 31 and all(0.999999 < pair.cosine <= 1 for pair in found)
 
 
+def test_all_rows_are_counted(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 7)
+    rows, groups = made_rows(0)
+    for find in (near_duplicates, outliers):
+        counts: list[int] = []
+        find(rows, groups, on_rows=counts.append)
+        assert counts == [7, 7, 7, 7, 7, 5]
+
+
 def test_rows_of_one_video_are_neither_duplicates_nor_outliers():
     rows = np.ones((5, 4), np.float32)
     assert near_duplicates(rows, ["a"] * 5) == [] and outliers(rows, ["a"] * 5) == []

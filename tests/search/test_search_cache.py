@@ -16,6 +16,8 @@ from embedonce.pipeline.search.search import search
 from tests.support.browser import find_chromium, visit
 from tests.support.tiny_cache import make_tiny_cache
 
+pytestmark = pytest.mark.integration
+
 
 def run(*arguments: object, code: int = 0) -> str:
     result = CliRunner().invoke(cli.main, ["search-cache", *map(str, arguments)])

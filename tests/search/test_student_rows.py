@@ -16,6 +16,8 @@ from embedonce.pipeline.search.search import search
 from tests.search.test_search import text_vector
 from tests.support.fake_teacher import fake_identity
 
+pytestmark = pytest.mark.integration
+
 
 def save_student(path: Path, cache: Path, seed: int = 0, change=lambda student: None, **teacher) -> Path:
     torch.manual_seed(seed)
