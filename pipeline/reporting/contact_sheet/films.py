@@ -85,7 +85,7 @@ def _strip(strip: Strip, contents: Sequence[Content], classes: Sequence[str]) ->
 
 def _heading(strip: Strip, classes: Sequence[str]) -> str:
     if strip.clip is None:
-        title = "Outside of the clips" if not strip.num_rows and not strip.frames else "Whole video"
+        title = "Outside of the clips" if strip.is_outside else "Whole video"
         return f'<h4><span class="faint">{title}</span></h4>'
     clip = strip.clip
     names = ", ".join(text(classes[label], SHORT) for label in clip.all_labels)

@@ -32,7 +32,7 @@ class Frame:
 class Strip:
     """Frames of one clip, or of a whole video without clips, in order of time. num_rows: requests with a frame in it.
 
-    clip: None for a whole video, and for gaps of a video that lie in none of its clips.
+    clip: None for a whole video, and for gaps of a video that lie in none of its clips (is_outside).
     """
 
     video_uid: str
@@ -40,6 +40,7 @@ class Strip:
     num_rows: int
     frames: tuple[Frame, ...]
     gaps: tuple[Gap, ...]
+    is_outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class _Selector:
         if not clips or not requests.status.any():
             return None
         found = gaps(requests, ~np.any([requests.within(clip) for clip in clips], axis=0))
-        return Strip(uid, None, 0, (), tuple(found)) if found else None
+        return Strip(uid, None, 0, (), tuple(found), is_outside=True) if found else None
 
 
 def _group(window: _Window) -> int:
