@@ -15,7 +15,7 @@ from embedonce.pipeline.reporting.contact_sheet.sampling import evenly_of_groups
 
 FRAMES_PER_STRIP = 3  # at least, if a cache has them: more clips than this allows are not all shown
 MOST_PER_STRIP = 5  # frames of a strip, if there are many strips
-FEW_FRAMES = 240  # a sheet of few strips has at least as many
+FEW_FRAMES = 600  # a sheet of few strips has at least as many
 
 
 @dataclass(frozen=True)

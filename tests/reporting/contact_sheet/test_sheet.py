@@ -55,7 +55,7 @@ def page(text) -> Page:
 
 def videos_of(text: str) -> dict[str, str]:
     """file -> markup of its box, in order."""
-    boxes = text.split('<details class="video"')[1:]
+    boxes = text.split('<details class="video')[1:]
     return {plain(re.search(r'<b class="name">(.*?)</b>', box)[1]): box for box in boxes}
 
 
