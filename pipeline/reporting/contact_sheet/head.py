@@ -53,7 +53,7 @@ def _label_line(reader: CacheReader, labels: LabelSet | None) -> str:
 
 def sampled(reader: CacheReader, labels: LabelSet | None, selection: Selection) -> str:
     """What of the cache is shown."""
-    frames, total = len(selection.frames), reader.num_rows
+    frames, total = len({(frame.unit, frame.row) for frame in selection.frames}), reader.num_rows
     if not total:
         return '<p class="sampled">The cache has no frames yet.</p>'
     words = (

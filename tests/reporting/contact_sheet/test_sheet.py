@@ -19,6 +19,7 @@ from embedonce.cache.errors import DamagedError
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import Status
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.pipeline.frames.canonical_frame import encode_canonical
 from embedonce.pipeline.reporting.contact_sheet import methods, projection
 from embedonce.pipeline.reporting.contact_sheet import sheet as sheet_module
 from embedonce.pipeline.reporting.contact_sheet.names import natural
@@ -26,7 +27,7 @@ from embedonce.pipeline.reporting.contact_sheet.selection import select
 from embedonce.pipeline.reporting.contact_sheet.sheet import READ_BYTES, Limits, contact_sheet
 from embedonce.pipeline.reporting.contact_sheet.texts import seconds, size
 from tests.commands.test_cli import call, error_of
-from tests.conftest import make_cache_identity, make_segment
+from tests.conftest import make_batch, make_cache_identity, make_segment
 from tests.reporting.test_html_report import Page
 from tests.support.sheet_cache import BLACK_BUT, CLASSES, DIM, FPS, GAPS, SOURCES, clips_of, make_sheet_cache
 from tests.support.tiny_cache import make_tiny_cache
@@ -328,6 +329,18 @@ def test_a_strip_shows_only_the_rows_of_its_video_in_a_shared_shard():
         (Status.MISSING, 1.5),
         (Status.MISSING, 2.5),
     ]
+
+
+def test_a_frame_that_answers_several_requests_is_shown_once(tmp_path):
+    segment = make_segment("u", 2, num_views=0)
+    row = np.array([0, 0, 0, 1, 1, -1])
+    status = np.where(row < 0, Status.MISSING, Status.OK).astype(np.uint8)
+    twice = dataclasses.replace(segment, request_k=np.arange(6), request_row=row, request_status=status)
+    with closing(open_writer(tmp_path / "c", make_cache_identity(num_views=0))) as writer:
+        images = [encode_canonical(np.full((64, 64, 3), shade, np.uint8), 0, 90) for shade in (50, 200)]
+        writer.commit_frames("000000", dataclasses.replace(make_batch(twice), jpegs=tuple(images)), {})
+    document = sheet(tmp_path / "c")
+    assert document.count('<figure class="frame') == 2 and "2 of 2 frames shown" in document
 
 
 def test_umap_without_its_library_is_refused(tmp_path, cache, monkeypatch):
