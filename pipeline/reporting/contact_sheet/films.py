@@ -58,9 +58,11 @@ def _box(video: Video, contents: Sequence[Content], classes: Sequence[str], is_o
     ]
     uid = "" if video.uid == video.name else f'<small class="uid">{text(video.uid)}</small>'
     strips = "".join(_strip(strip, contents, classes) for strip in video.strips)
-    few = " few" if max(len(strip.frames) + len(strip.gaps) for strip in video.strips) <= FEW else ""
+    longest = max(len(strip.frames) + len(strip.gaps) for strip in video.strips)
+    few = " few" if longest <= FEW else ""
+    kind = "video narrow" if len(video.strips) == 1 and longest <= SHORT_STRIP else "video"
     return (
-        f'<details class="video"{" open" if is_open else ""}><summary>{poster}<span class="title">'
+        f'<details class="{kind}"{" open" if is_open else ""}><summary>{poster}<span class="title">'
         f'<b class="name">{file_name(video.name)}</b>{uid}<small class="faint">{" · ".join(map(text, about))}</small>'
         f'</span></summary><div class="strips{few}">{strips}</div></details>'
     )
@@ -85,7 +87,7 @@ def _strip(strip: Strip, contents: Sequence[Content], classes: Sequence[str]) ->
 
 def _heading(strip: Strip, classes: Sequence[str]) -> str:
     if strip.clip is None:
-        title = "Outside of the clips" if not strip.num_rows and not strip.frames else "Whole video"
+        title = "Outside of the clips" if strip.is_outside else "Whole video"
         return f'<h4><span class="faint">{title}</span></h4>'
     clip = strip.clip
     names = ", ".join(text(classes[label], SHORT) for label in clip.all_labels)

@@ -31,7 +31,8 @@ def _figures(reader: CacheReader, labels: LabelSet | None) -> list[tuple[str, st
     figures += [("hours", f"{hours:,.2f}")] if hours else []
     figures += [("size", size(num_bytes))]
     if labels is not None:
-        figures += [("clips", f"{len(labels.clips):,}"), ("classes", f"{len(labels.classes):,}")]
+        figures += [("clips", f"{len(labels.clips):,}")]
+        figures += [("classes", f"{len(labels.classes):,}")] if labels.classes else []
     lost = sum(count for status, count in reader.count_statuses().items() if status != "ok")
     figures += [("missing frames", f"{lost:,}")] if lost else []
     quarantined = len(reader.quarantined())
@@ -43,7 +44,8 @@ def _label_line(reader: CacheReader, labels: LabelSet | None) -> str:
     if labels is not None:
         others = [name for name in names if name != labels.name]
         more = f" Others: {text(', '.join(others), 400)} (--label-set)." if others else ""
-        return f"<p>Label set <b>{text(labels.name, SHORT)}</b> ({text(labels.kind)}).{more}</p>"
+        kind = labels.kind if labels.has_logits else "without logits"
+        return f"<p>Label set <b>{text(labels.name, SHORT)}</b> ({text(kind)}).{more}</p>"
     if names:
         return f"<p>Choose a label set to see its clips: --label-set with one of {text(', '.join(names), 400)}.</p>"
     return "<p>The cache has no label set.</p>"
@@ -51,7 +53,7 @@ def _label_line(reader: CacheReader, labels: LabelSet | None) -> str:
 
 def sampled(reader: CacheReader, labels: LabelSet | None, selection: Selection) -> str:
     """What of the cache is shown."""
-    frames, total = len(selection.frames), reader.num_rows
+    frames, total = len({(frame.unit, frame.row) for frame in selection.frames}), reader.num_rows
     if not total:
         return '<p class="sampled">The cache has no frames yet.</p>'
     words = (

@@ -15,7 +15,7 @@ from embedonce.pipeline.reporting.contact_sheet.sampling import evenly_of_groups
 
 FRAMES_PER_STRIP = 3  # at least, if a cache has them: more clips than this allows are not all shown
 MOST_PER_STRIP = 5  # frames of a strip, if there are many strips
-FEW_FRAMES = 240  # a sheet of few strips has at least as many
+FEW_FRAMES = 600  # a sheet of few strips has at least as many
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Strip:
-    """Frames of one clip, or of a whole video without clips, in order of time. num_rows: requests with a frame in it.
+    """Frames of one clip, or of a whole video without clips, in order of time. num_rows: how many it has.
 
-    clip: None for a whole video, and for gaps of a video that lie in none of its clips.
+    clip: None for a whole video, and for gaps of a video that lie in none of its clips (is_outside).
     """
 
     video_uid: str
@@ -40,6 +40,7 @@ class Strip:
     num_rows: int
     frames: tuple[Frame, ...]
     gaps: tuple[Gap, ...]
+    is_outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,14 @@ class _Selector:
 
     def _strip(self, window: _Window, count: int, number: int) -> Strip:
         timeline, uid = self._reader.timeline(window.video_uid), window.video_uid
-        places = window.first + np.flatnonzero(self._readable(timeline)[window.first : window.stop])
+        all_places = np.arange(window.first, window.stop)
+        places = _distinct(timeline, all_places[self._readable(timeline)[window.first : window.stop]])
         frames = [
             Frame(number + i, str(timeline.unit[place]), int(timeline.row[place]), float(timeline.t_sec[place]))
             for i, place in enumerate(places[steps(len(places), count)])
         ]
-        return Strip(uid, window.clip, window.stop - window.first, tuple(frames), tuple(self._gaps(uid, window.clip)))
+        num_rows = len(_distinct(timeline, all_places))
+        return Strip(uid, window.clip, num_rows, tuple(frames), tuple(self._gaps(uid, window.clip)))
 
     def _gaps(self, uid: str, clip: ClipLabel | None) -> list[Gap]:
         """The gaps of a clip, or of a whole video."""
@@ -148,7 +151,15 @@ class _Selector:
         if not clips or not requests.status.any():
             return None
         found = gaps(requests, ~np.any([requests.within(clip) for clip in clips], axis=0))
-        return Strip(uid, None, 0, (), tuple(found)) if found else None
+        return Strip(uid, None, 0, (), tuple(found), is_outside=True) if found else None
+
+
+def _distinct(timeline: VideoTimeline, places: np.ndarray) -> np.ndarray:
+    """The first of each run of these requests that the same row answers: (m,) int64 -> (n,)."""
+    unit, row = timeline.unit[places], timeline.row[places]
+    is_new = np.ones(len(places), bool)
+    is_new[1:] = (row[1:] != row[:-1]) | (unit[1:] != unit[:-1])
+    return places[is_new]
 
 
 def _group(window: _Window) -> int:

@@ -104,13 +104,14 @@ def _page(
     videos = [names.video(uid, strips) for uid, strips in selection.by_video.items()]
     room = page_bytes - fixed.num_bytes
     contents = read_contents(reader, labels, selection.frames, _image_bytes(room, selection))
-    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in TITLES.items())
     body = (
         _section("map", _map(selection, contents, labels, names, method))
         + fixed.columns
         + _section("duplicates", duplicates(find_pairs(videos, contents), videos, contents, classes))
         + _section("videos", _videos(videos, contents, classes))
     )
+    shown = {anchor: title for anchor, title in TITLES.items() if f'<section id="{anchor}"' in body}
+    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in shown.items())
     splits = splits_of([strip.clip for strip in selection.strips if strip.clip])
     nav = f'<div class="bar-top"><nav>{links}</nav>{controls(splits)}</div>'
     top = fixed.head + sampled(reader, labels, selection)

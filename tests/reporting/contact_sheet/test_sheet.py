@@ -1,6 +1,7 @@
 """The contact sheet: what it shows of a cache, escaped, sampled evenly, and within its bytes."""
 
 import base64
+import dataclasses
 import hashlib
 import html
 import io
@@ -18,6 +19,7 @@ from embedonce.cache.errors import DamagedError
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import Status
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.pipeline.frames.canonical_frame import encode_canonical
 from embedonce.pipeline.reporting.contact_sheet import methods, projection
 from embedonce.pipeline.reporting.contact_sheet import sheet as sheet_module
 from embedonce.pipeline.reporting.contact_sheet.names import natural
@@ -25,7 +27,7 @@ from embedonce.pipeline.reporting.contact_sheet.selection import select
 from embedonce.pipeline.reporting.contact_sheet.sheet import READ_BYTES, Limits, contact_sheet
 from embedonce.pipeline.reporting.contact_sheet.texts import seconds, size
 from tests.commands.test_cli import call, error_of
-from tests.conftest import make_cache_identity, make_segment
+from tests.conftest import make_batch, make_cache_identity, make_segment
 from tests.reporting.test_html_report import Page
 from tests.support.sheet_cache import BLACK_BUT, CLASSES, DIM, FPS, GAPS, SOURCES, clips_of, make_sheet_cache
 from tests.support.tiny_cache import make_tiny_cache
@@ -54,7 +56,7 @@ def page(text) -> Page:
 
 def videos_of(text: str) -> dict[str, str]:
     """file -> markup of its box, in order."""
-    boxes = text.split('<details class="video"')[1:]
+    boxes = text.split('<details class="video')[1:]
     return {plain(re.search(r'<b class="name">(.*?)</b>', box)[1]): box for box in boxes}
 
 
@@ -105,12 +107,16 @@ def test_requested_times_without_a_frame_are_shown_with_their_reasons(text):
     assert lost.count("corrupt × 8") == 3 and "<img" not in lost and "24 times without a frame" in lost
 
 
-def test_gaps_outside_of_the_clips_are_shown_too(tmp_path):
-    root = make_sheet_cache(tmp_path / "c", {})
-    with closing(open_reader(root)) as reader:
-        selection = select(reader, None, reader.video_uids, 99, READ_BYTES)
-    gaps = {gap.status for strip in selection.by_video["broken"] for gap in strip.gaps}
-    assert gaps == set(GAPS) == set(Status) - {Status.OK}
+def test_gaps_outside_of_the_clips_are_shown_too(cache):
+    with closing(open_reader(cache)) as reader:
+        labels = reader.label_set()
+        first = dataclasses.replace(labels, clips=tuple(clip for clip in labels.clips if clip.start_sec == 0))
+        selection = select(reader, first, reader.video_uids, 99, READ_BYTES)
+        document = contact_sheet(reader, [], first)
+    inside, outside = selection.by_video["broken"]
+    assert {gap.status for gap in inside.gaps} == {Status.CORRUPT} and outside.is_outside and not outside.frames
+    assert {gap.status for gap in outside.gaps} == {Status.REDACTED, Status.RESHAPED, Status.MISSING}
+    assert document.count("Outside of the clips") == 2  # of "broken" and "lost"
 
 
 def test_the_representative_frame_is_not_black(text):
@@ -179,6 +185,14 @@ def test_names_of_a_cache_are_text_and_the_only_script_is_its_own(text, page):
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", text)
 
 
+@pytest.mark.parametrize("label_sets", [{}, {"actions": "fitted"}])
+def test_links_within_the_page_lead_somewhere(tmp_path, label_sets):
+    elements = Page(sheet(make_sheet_cache(tmp_path / "c", label_sets))).elements
+    anchors = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(anchors) == len(set(anchors))
+    assert {a["href"][1:] for _, a in elements if "href" in a} <= set(anchors)
+
+
 def plain_free(text: str) -> str:
     """Without the elements of that name that the page itself has."""
     return re.sub(r"<b>[\d,]+</b>|<b>actions</b>|<b><span class=\"folder\">", "", text)
@@ -232,7 +246,11 @@ def test_few_shards_are_read_of_a_large_cache(tmp_path, monkeypatch):
 
 def test_without_a_label_set_whole_videos_are_shown_and_points_colored_by_video(tmp_path):
     document = sheet(make_sheet_cache(tmp_path / "c", {}))
-    assert "The cache has no label set." in document and "Whole video" in document and "Colored by video" in document
+    assert (
+        "The cache has no label set." in document
+        and document.count("Whole video") == 6
+        and "Colored by video" in document
+    )
     assert document.count('<figure class="frame') == 112
 
 
@@ -245,9 +263,8 @@ def test_several_label_sets_are_named(tmp_path):
     root = make_sheet_cache(tmp_path / "c", {"one": "none", "two": "none"})
     call("inspect-cache", "--cache-dir", root, "--html", tmp_path / "s.html")
     assert "--label-set with one of one, two" in (tmp_path / "s.html").read_text()
-    assert "no label set 'three'" in error_of(
-        "inspect-cache", "--cache-dir", root, "--label-set", "three", "--html", tmp_path / "t.html", code=4
-    ).replace("has no", "no")
+    command = ["inspect-cache", "--cache-dir", root, "--label-set", "three", "--html", tmp_path / "t.html"]
+    assert "has no label set 'three' (--label-set: one, two)" in error_of(*command, code=4)
     assert not (tmp_path / "t.html").exists()
 
 
@@ -312,6 +329,18 @@ def test_a_strip_shows_only_the_rows_of_its_video_in_a_shared_shard():
         (Status.MISSING, 1.5),
         (Status.MISSING, 2.5),
     ]
+
+
+def test_a_frame_that_answers_several_requests_is_shown_once(tmp_path):
+    segment = make_segment("u", 2, num_views=0)
+    row = np.array([0, 0, 0, 1, 1, -1])
+    status = np.where(row < 0, Status.MISSING, Status.OK).astype(np.uint8)
+    twice = dataclasses.replace(segment, request_k=np.arange(6), request_row=row, request_status=status)
+    with closing(open_writer(tmp_path / "c", make_cache_identity(num_views=0))) as writer:
+        images = [encode_canonical(np.full((64, 64, 3), shade, np.uint8), 0, 90) for shade in (50, 200)]
+        writer.commit_frames("000000", dataclasses.replace(make_batch(twice), jpegs=tuple(images)), {})
+    document = sheet(tmp_path / "c")
+    assert document.count('<figure class="frame') == 2 and "2 of 2 frames shown" in document
 
 
 def test_umap_without_its_library_is_refused(tmp_path, cache, monkeypatch):
