@@ -108,7 +108,7 @@ ARROWS = {
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
     "embedding_files": "console files runtimes",
-    "hub": "checkpoints console embedding_files export files progress",
+    "hub": "checkpoints console embedding_files export files progress runtimes",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console embedding_files environment evaluation export extraction files frames hub labeling processes "
     "progress reporting settings sources training",

@@ -19,6 +19,7 @@ from embedonce.pipeline.hub import uploading
 from embedonce.pipeline.hub.cache_files import is_cache_file
 from embedonce.pipeline.hub.client import Hub
 from embedonce.pipeline.hub.push_cache import PushRequest, prepared
+from embedonce.pipeline.runtimes import requirements
 from tests.commands.test_cli import call, error_of
 from tests.extraction.test_runner import content
 from tests.support.fake_hub import TOKEN, hub
@@ -165,6 +166,13 @@ def test_embeddings_are_shared_without_a_single_pixel(cache, hub, tmp_path):
     assert pq.read_table(tmp_path / "copy" / "embeddings" / "first.parquet").num_rows == 19
     clips = json.loads((tmp_path / "copy" / "label_sets" / "main.json").read_text())["clips"]
     assert len(clips) == len(open_reader(cache).label_set("main").clips) and clips[0]["labels"][0] in ("cut", "stir")
+
+
+def test_a_missing_library_is_a_sentence(cache, hub, monkeypatch):
+    find = requirements.find_spec
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "pyarrow" else find(name))
+    assert push_error(cache, "--no-frames", code=2).startswith("--no-frames needs pyarrow; install with: pip install")
+    assert hub.repositories == {}
 
 
 def test_both_kinds_are_not_mixed_in_one_repository(cache, hub):
