@@ -125,9 +125,9 @@ ARROWS = {
     "training": "checkpoints clips console files frames processes progress reporting settings splits tracking",
     "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
     "training",
-    "hub": "checkpoints console embedding_files export files progress",
     "predict": "checkpoints extraction files frames metrics processes remote_files runtimes settings sources video",
     "distillation": "checkpoints console evaluation export extraction files settings training",
+    "hub": "checkpoints console embedding_files export files progress runtimes",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console distillation embedding_files energon environment evaluation export extraction files frames "
     "hub labeling predict processes progress reporting search settings sources tracking training",

@@ -24,7 +24,7 @@ REVISION = Option(name="revision", help="Branch, tag or commit to download.", gr
 def pull_cache(repo: str, output_dir: Path, revision: str | None) -> None:
     """Download a cache from the Hugging Face Hub, and verify it.
 
-    A pull that was stopped continues when the same command is given again.
+    USER/NAME is its repository. A pull that was stopped continues when the same command is given again.
     """
     from embedonce.pipeline.hub.client import Hub
     from embedonce.pipeline.hub.manifest import CACHE

@@ -72,7 +72,7 @@ class Hub:
         """name -> file, of all files of a commit."""
         with self._explained("list its files"):
             listed = self._api.list_repo_tree(self.repo, recursive=True, revision=commit, repo_type=self.kind)
-            files = [entry for entry in listed if isinstance(entry, self._module.RepoFile)]
+            files = [entry for entry in listed if isinstance(entry, self._module.hf_api.RepoFile)]
         return {f.path: RemoteFile(f.size, f.blob_id, f.lfs.sha256 if f.lfs else None) for f in files}
 
     def addition(self, name: str, content: bytes | Path) -> Any:

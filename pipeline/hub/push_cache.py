@@ -23,6 +23,7 @@ from embedonce.pipeline.hub.embedding_tables import write_tables
 from embedonce.pipeline.hub.known_datasets import KnownDataset, known_datasets
 from embedonce.pipeline.hub.manifest import CACHE, EMBEDDINGS, Manifest
 from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.runtimes.requirements import PARQUET, require
 
 
 class UnsoundCacheError(PipelineError):
@@ -63,8 +64,11 @@ class Share:
 def prepared(request: PushRequest) -> Iterator[Share]:
     """The share of a cache that was verified. BusyError while another process writes the cache.
 
-    InputError if it seems to be of a data set whose license may not allow it. UnsoundCacheError if it is damaged.
+    InputError if it seems to be of a data set whose license may not allow it, or a library is missing.
+    UnsoundCacheError if it is damaged.
     """
+    if not request.with_frames:
+        require(PARQUET, "--no-frames")
     with contextlib.suppress(StorageError):  # a cache that may only be read
         refuse_busy(request.cache_dir)
     reader = open_reader(request.cache_dir)
