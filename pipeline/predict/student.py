@@ -129,7 +129,8 @@ class Student:
     def run(self, source: OpenedSource, name: str, options: PredictOptions) -> Iterator[Prediction]:
         """The predictions of an opened source. VideoError if it cannot be decoded; LiveError if it breaks off."""
         length = options.window or self._model.facts.preprocessing.clip_seconds
-        windows = Windows(length, options.stride or length, self._fps(options) if source.is_sampled else None)
+        fps = self._fps(options) if source.is_sampled else None
+        windows = Windows(length, options.stride or length, fps, source.live is not None)
         return predictions(self._model, source.frames, name, windows, self._scores(options), source.batch)
 
     def _fps(self, options: PredictOptions) -> float | None:

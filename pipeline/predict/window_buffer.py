@@ -38,11 +38,13 @@ class Window:
 class WindowBuffer:
     """Collects frames in order of time, and yields windows as soon as they are complete.
 
-    fps: times per second of the frames; None if they are at irregular times, such as key frames.
+    fps: times per second of the frames; None if they are at irregular times, such as key frames. is_live: a window is
+    then complete with its last sampling time; otherwise with the first frame after it, since the source may end before.
     """
 
-    def __init__(self, length: float, stride: float, fps: float | None):
-        self._length, self._stride, self._fps = length, stride, fps
+    def __init__(self, length: float, stride: float, fps: float | None, is_live: bool = False):
+        self._length, self._stride, self._fps, self._is_live = length, stride, fps, is_live
+        self._latest_end = -math.inf  # of the windows so far
         self._first: float | None = None
         self._number = 0  # of the next window
         self._frames: deque[tuple[float, np.ndarray | None]] = deque()
@@ -53,16 +55,14 @@ class WindowBuffer:
         yield from self._before(time)
         if time >= self._start - TIME_TOLERANCE_SEC:
             self._frames.append((time, features))
-        if self._fps is not None:  # no frame can come before the next sampling time
+        if self._is_live and self._fps is not None:
             yield from self._before(time + 1 / self._fps)
 
     def finish(self, end: float) -> Iterator[Window]:
         """The last windows of a source that ends then."""
-        while self._first is not None and self._start < end - TIME_TOLERANCE_SEC:
-            is_last = self._end >= end - TIME_TOLERANCE_SEC
-            yield self._window(min(self._end, end))
-            if is_last:
-                return
+        if self._first is not None:
+            while self._latest_end < end - TIME_TOLERANCE_SEC and self._start < end - TIME_TOLERANCE_SEC:
+                yield self._window(min(self._end, end))
 
     def _before(self, time: float) -> Iterator[Window]:
         """The next windows, if they end by this time."""
@@ -80,7 +80,7 @@ class WindowBuffer:
 
     def _window(self, end: float) -> Window:
         """The next window, cut at `end`; frames before the one after it are forgotten."""
-        start = self._start
+        start, self._latest_end = self._start, end
         inside = [frame for frame in self._frames if start - TIME_TOLERANCE_SEC <= frame[0] < end - TIME_TOLERANCE_SEC]
         kept = [(time, features) for time, features in inside if features is not None]
         times = np.array([time for time, _ in kept], np.float64)

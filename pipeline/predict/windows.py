@@ -17,18 +17,19 @@ from embedonce.pipeline.predict.window_buffer import Window, WindowBuffer
 
 @dataclass(frozen=True)
 class Windows:
-    """length, stride: seconds. fps: sampling times per second; None: the key frames."""
+    """length, stride: seconds. fps: sampling times per second; None: irregular ones. is_live: see WindowBuffer."""
 
     length: float
     stride: float
     fps: float | None
+    is_live: bool = False
 
 
 def predictions(
     model: Model, samples: Iterator[Sampled | End], source: str, windows: Windows, scores: ScoreSettings, batch: int = 1
 ) -> Iterator[Prediction]:
     """The predictions of one source, each as soon as its window is complete. batch: frames encoded together."""
-    buffer = WindowBuffer(windows.length, windows.stride, windows.fps)
+    buffer = WindowBuffer(windows.length, windows.stride, windows.fps, windows.is_live)
     scorer = Scorer(model.facts.classes, scores)
     for group in _batches(samples, batch):
         frames = [one for one in group if isinstance(one, Sampled)]
