@@ -96,7 +96,7 @@ def test_the_documented_format_exports_a_student(documented, place, tmp_path):  
     assert json.loads((result.folder / "parity.json").read_text())["pt2"]["agreement"] == 1.0
     card = (result.folder / "README.md").read_text()
     assert "| `frames.pt2` |" in card and "`torch.export.load` reads" in card and "onnx" not in card
-    with pytest.raises(ValueError, match="fp32, fp16, int8, executorch, pt2"):
+    with pytest.raises(ValueError, match="fp32, fp16, int8, executorch, web, pt2"):
         ExportConfig(place, place, place, formats="pt3")
 
 

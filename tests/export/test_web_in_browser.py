@@ -119,7 +119,7 @@ def test_a_chosen_file_gets_the_classes_of_pytorch(world, page):
 def test_pixels_equal_those_of_extraction_before_jpeg(world, page, name):
     found = np.array(page.run(FIRST_INPUT.format(name=f"{name}.mp4"))).reshape(3, RESOLUTION, RESOLUTION)
     wrong = np.abs(found - first_input(world.folder / f"{name}.mp4", name))
-    assert wrong.max() <= 2 and wrong.mean() < 0.1
+    assert wrong.max() <= 1 and wrong.mean() < 0.05
 
 
 def first_input(video: Path, name: str = "") -> np.ndarray:

@@ -42,7 +42,7 @@ async function read(name) {
 
 function describeBackend() {
   const { backend, workers, note } = state.encoders;
-  const place = backend === "WebGPU" ? "WebGPU" : `WASM on ${workers.length} threads`;
+  const place = backend === "WebGPU" ? "WebGPU" : `WASM in ${workers.length} workers`;
   find("backend").textContent = `Runs with ${place}${note ? `; WebGPU is not used: ${note}` : ""}.`;
 }
 
