@@ -15,7 +15,7 @@ class OnnxInt8(OnnxFormat):
     limits = INT8
 
     def convert(self, frames: bytes, inputs: ExportInputs) -> bytes:
-        from embedonce.pipeline.runtimes.onnx_files import in_8_bit_integers
+        from embedonce.pipeline.runtimes.onnx_integers import in_8_bit_integers
 
         calibration = inputs.calibration_frames
         batches = [{"frames": calibration[start : start + BATCH]} for start in range(0, len(calibration), BATCH)]
