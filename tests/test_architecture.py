@@ -68,6 +68,7 @@ ONLY_IMPORTERS = {
     "onnx": {f"pipeline.runtimes.{name}" for name in ("onnx_files", "onnx_integers", "onnx_weights")},
     "onnxruntime": {f"pipeline.runtimes.{name}" for name in ("onnx_files", "onnx_integers", "onnx_runtime")},
     "executorch": {"pipeline.runtimes.executorch_programs"},
+    "coremltools": {"pipeline.runtimes.coreml_packages"},
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
     "ray": {f"pipeline.extraction.cluster.{name}" for name in ("node", "ray_session")},

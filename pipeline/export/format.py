@@ -78,6 +78,7 @@ class ExportFormat(ABC):
     file_names: ClassVar[tuple[str, ...]]  # all files it writes; the first one is listed in the model card's table
     limits: ClassVar[Limits]  # how close the files must come to PyTorch
     requirement: ClassVar[Requirement | None] = None  # optional libraries that write and load need
+    evaluated_by: ClassVar[str | None] = None  # what `load` runs the files with, if it is not the runtime they are for
 
     @abstractmethod
     def write(self, inputs: ExportInputs) -> dict[str, bytes]:

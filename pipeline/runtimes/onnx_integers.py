@@ -13,8 +13,10 @@ from embedonce.pipeline.runtimes.onnx_files import quiet
 
 ATTENTION = {"LayerNormalization", "Gemm", "MatMul", "Softmax"}  # what backbones of convolutions alone do not have
 ELEMENTWISE = {"Add", "Mul", "Sub", "Div", "Sigmoid", "Softmax"}
-CONVOLUTIONAL = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "LeakyRelu", "Add", "Mul", "Sigmoid", "Concat")
-CONVOLUTIONAL += ("MaxPool", "AveragePool", "GlobalAveragePool")
+CONVOLUTIONAL = (
+    *("Conv", "Gemm", "MatMul", "Relu", "Clip", "LeakyRelu", "Add", "Mul", "Sigmoid", "Concat"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool"),
+)
 
 
 def in_8_bit_integers(model: bytes, batches: list[dict[str, np.ndarray]]) -> bytes:
@@ -79,6 +81,9 @@ def pool_globally(graph: onnx.GraphProto) -> None:
         if node.op_type == "ReduceMean" and keeps and constants.get(node.input[-1]) in ([2, 3], [-2, -1], [-1, -2]):
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
+        graph.initializer.remove(tensor)  # ONNX Runtime would warn of it
 
 
 def _last_convolution(graph: onnx.GraphProto) -> int:

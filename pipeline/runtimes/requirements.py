@@ -21,6 +21,7 @@ class Requirement:
 ONNX = Requirement(("onnx", "onnxscript", "onnxruntime"), "pip install 'embedonce[export]'")
 ONNX_FILES = Requirement(("onnx", "onnxruntime"), "pip install onnx onnxruntime")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
+COREML = Requirement(("coremltools",), "pip install 'embedonce[coreml]'")
 
 
 def require(requirement: Requirement, purpose: str) -> None:

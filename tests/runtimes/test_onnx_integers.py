@@ -58,6 +58,8 @@ def test_convolutional_backbones_are_integers_between_all_convolutions(model, qu
     assert kinds(quantized)["BatchNormalization"] == 0  # folded into the convolutions
     assert kinds(quantized)["HardSwish"] == kinds(model)["HardSwish"] > 0
     assert kinds(quantized)["ReduceMean"] == 0 < kinds(model)["ReduceMean"]
+    read = {name for node in made.node for name in node.input}
+    assert {tensor.name for tensor in made.initializer} <= read
 
 
 def test_pixels_and_projection_stay_in_floats(model, quantized):
