@@ -23,7 +23,8 @@ from embedonce.pipeline.runtimes.batches_of_one import MAX_FRAMES
 from embedonce.pipeline.runtimes.mil_programs import Operation, Program
 
 METADATA_KEY = "embedonce"
-WEIGHTS = Path("Data", "com.apple.CoreML", "weights")
+MODEL = Path("Data", "com.apple.CoreML", "model.mlmodel")
+WEIGHTS = MODEL.with_name("weights")
 
 
 @dataclass(frozen=True)
@@ -71,30 +72,24 @@ def to_package(module: nn.Module, package: Package, has_length: bool = False) ->
 
 
 def read_package(data: bytes) -> Program:
-    """The main function of a zipped package, its weights included, as coremltools reads it."""
+    """The main function of a zipped package, its weights included, as coremltools reads it.
+
+    ValueError if the package describes other inputs or outputs than the function has.
+    """
     with tempfile.TemporaryDirectory() as folder, _quiet():
         from coremltools.converters.mil.frontend.milproto.load import load
+        from coremltools.models.utils import load_spec
 
         zipfile.ZipFile(io.BytesIO(data)).extractall(folder)
-        spec = _spec(Path(folder))
+        spec = load_spec(str(Path(folder) / MODEL))
         function = load(spec, spec.specificationVersion, str(Path(folder) / WEIGHTS)).functions["main"]
+        described = [one.name for one in (*spec.description.input, *spec.description.output)]
+        if described != [*function.inputs, *(one.name for one in function.outputs)]:
+            raise ValueError(f"the package describes {described}, its program has other inputs or outputs")
         made = list(function.operations)
         constants = {one.outputs[0].name: one.outputs[0].val for one in made if one.op_type == "const"}
         operations = tuple(_operation(one) for one in made if one.op_type != "const")
         return Program(tuple(function.inputs), operations, constants, tuple(one.name for one in function.outputs))
-
-
-def read_description(data: bytes) -> Any:
-    """What the file says of its inputs, outputs and metadata: the ModelDescription of Core ML's specification."""
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        zipfile.ZipFile(io.BytesIO(data)).extractall(folder)
-        return _spec(Path(folder)).description
-
-
-def _spec(folder: Path) -> Any:
-    from coremltools.models.utils import load_spec
-
-    return load_spec(str(folder / WEIGHTS.parent / "model.mlmodel"))
 
 
 def _image_inputs(package: Package) -> list | None:

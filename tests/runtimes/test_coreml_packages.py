@@ -19,7 +19,14 @@ from embedonce.pipeline.runtimes.mil_programs import Operation, Program
 pytestmark = pytest.mark.integration
 
 pytest.importorskip("coremltools", reason="coremltools is an extra: pip install 'embedonce[coreml]'")
-from embedonce.pipeline.runtimes.coreml_packages import Package, read_description, read_package, to_package  # noqa: E402
+from embedonce.pipeline.runtimes.coreml_packages import MODEL, Package, read_package, to_package  # noqa: E402
+
+
+def read_spec(packed: bytes):
+    """Core ML's specification in a package."""
+    from coremltools.proto import Model_pb2
+
+    return Model_pb2.Model.FromString(zipfile.ZipFile(io.BytesIO(packed)).read(str(MODEL)))
 
 
 class Layers(nn.Module):
@@ -78,7 +85,7 @@ def test_it_is_the_saved_weights_that_are_checked(layers, packed):
 
 
 def test_the_input_is_an_image_and_the_outputs_are_arrays_of_floats(packed):
-    described = read_description(packed)
+    described = read_spec(packed).description
     (frames,) = described.input
     assert (frames.name, frames.shortDescription) == ("frames", "an image")
     image = frames.type.imageType
@@ -108,7 +115,7 @@ def test_the_number_of_frames_may_vary():
 
     example = {"features": torch.ones(1, 3, 4), "mask": torch.ones(1, 3, dtype=torch.bool)}
     packed = to_package(Mean().eval(), Package(example, ["mean"], {}, {}), has_length=True)
-    features, _ = read_description(packed).input
+    features, _ = read_spec(packed).description.input
     assert [(size.lowerBound, size.upperBound) for size in features.type.multiArrayType.shapeRange.sizeRanges] == [
         (1, 1),
         (1, MAX_FRAMES),
@@ -117,6 +124,16 @@ def test_the_number_of_frames_may_vary():
     run = row_by_row(read_package(packed).runnable(("features", "mask")))
     (means,) = run(np.arange(40, dtype=np.float32).reshape(2, 5, 4), np.array([[1, 1, 0, 0, 0], [0, 0, 0, 0, 1]]) > 0)
     np.testing.assert_allclose(means, [[2, 3, 4, 5], [36, 37, 38, 39]])
+
+
+def test_a_description_of_other_outputs_is_an_error(packed):
+    spec, changed = read_spec(packed), io.BytesIO()
+    spec.description.output[0].name = "other"
+    with zipfile.ZipFile(io.BytesIO(packed)) as original, zipfile.ZipFile(changed, "w") as archive:
+        for name in original.namelist():
+            archive.writestr(name, spec.SerializeToString() if name == str(MODEL) else original.read(name))
+    with pytest.raises(ValueError, match=r"describes \['frames', 'other', 'gates'\]"):
+        read_package(changed.getvalue())
 
 
 def test_nothing_is_written_to_the_console(layers, capfd):
