@@ -22,7 +22,8 @@ from embedonce.models.student import build_student, student_config
 from embedonce.models.teachers.open_clip import image_tower_for_latency
 from embedonce.pipeline.evaluation.costs import TimedModel, multiply_accumulates, size_of
 from embedonce.pipeline.processes.timing import measure_interleaved
-from embedonce.pipeline.runtimes.onnx_files import in_8_bit_integers, in_half_precision, to_onnx
+from embedonce.pipeline.runtimes.onnx_files import in_half_precision, to_onnx
+from embedonce.pipeline.runtimes.onnx_integers import in_8_bit_integers
 from embedonce.pipeline.runtimes.onnx_runtime import Session
 
 REFERENCE = TEACHER_SIZES["base"]

@@ -1,4 +1,4 @@
-"""The command export-student: export a student to ONNX, ExecuTorch, safetensors and a web page."""
+"""The command export-student: export a student to ONNX, ExecuTorch, Core ML, safetensors and a web page."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from embedonce.pipeline.export.settings import ExportConfig
 
 @command("export-student", settings=ExportConfig)
 def export_student(**options: Any) -> None:
-    """Export a student for deployment: ONNX, ExecuTorch, safetensors, a web page.
+    """Export a student for deployment: ONNX, ExecuTorch, Core ML, safetensors, a web page.
 
     Every exported file is run on frames of the cache and compared with PyTorch. If any format fails its parity check,
     nothing is exported.
@@ -21,7 +21,8 @@ def export_student(**options: Any) -> None:
     echo("format      agreement  cosine   largest difference  top-1")
     for name, parity in result.parity.items():
         agreement, top1 = (("-" if v is None else f"{100 * v:.1f} %") for v in (parity.agreement, parity.top1))
-        echo(f"{name:10}  {agreement:>9}  {parity.cosine:.5f}  {parity.max_difference:>18.1e}  {top1}")
+        remark = f"  (evaluated by {parity.evaluated_by})" if parity.evaluated_by else ""
+        echo(f"{name:10}  {agreement:>9}  {parity.cosine:.5f}  {parity.max_difference:>18.1e}  {top1}{remark}")
     for name, size in _by_folder(result.num_bytes).items():
         echo(f"{size / 1e6:8.2f} MB  {result.folder / name}")
     echo(f"model card, with usage: {result.folder / 'README.md'}")

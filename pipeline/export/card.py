@@ -24,7 +24,8 @@ up to {frames} frames of a clip to {output}. It was trained on cached embeddings
 ## Accuracy
 
 On {clips} clips of the split {split} (label set {label_set}), top-1 accuracy is {top1} for the PyTorch model and
-{teacher_top1} for the teacher. Every file below was run on the same clips during the export, and compared with PyTorch:
+{teacher_top1} for the teacher. Every file below was run on the same clips during the export, and compared with
+PyTorch{exceptions}:
 
 | file | size | top-1 | same class as PyTorch | cosine with PyTorch | largest difference |
 |---|---|---|---|---|---|
@@ -84,6 +85,7 @@ def model_card(
         label_set=markdown_code(held_out.label_set),
         top1=_percent(held_out.top1),
         teacher_top1=_percent(held_out.teacher_top1),
+        exceptions=_exceptions(formats, parity),
         rows="\n".join(rows),
         usage=_paragraphs(usage),
         crop=_crop(preprocessing),
@@ -95,6 +97,13 @@ def model_card(
         timm=TINY if facts.student["size"] == "tiny" else TIMM,
         classes=_classes(facts.classes),
     )
+
+
+def _exceptions(formats: dict[str, "ExportFormat"], parity: dict[str, Parity]) -> str:
+    """Which files were not run by what they are made for."""
+    names = {formats[name].file_names[0]: figures.evaluated_by for name, figures in parity.items()}
+    told = [f"{markdown_code(name)} was evaluated by {by}" for name, by in names.items() if by is not None]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _paragraphs(texts: Iterable[str]) -> str:

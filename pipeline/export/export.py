@@ -4,7 +4,7 @@ import copy
 import json
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +125,7 @@ def _write_formats(
         with as_pipeline_error(f"the {name} export failed, and nothing was written", "leave it out with --formats"):
             written = export_format.write(inputs)
             exported = _predicted(ExportedStudent(export_format.load(written)), clips)
-        parity[name] = measure_parity(exported, *expected)
+        parity[name] = replace(measure_parity(exported, *expected), evaluated_by=export_format.evaluated_by)
         check_parity(name, parity[name], export_format.limits)
         files |= written
     return files, parity

@@ -86,6 +86,7 @@ class ExportFormat(ABC):
     file_names: ClassVar[tuple[str, ...]]
     limits: ClassVar[Limits]  # how close the files must come to PyTorch
     requirement: ClassVar[Requirement | None] = None  # optional libraries that write and load need
+    evaluated_by: ClassVar[str | None] = None  # what `load` runs the files with, if it is not the runtime they are for
 
     def prepare(self, config: "ExportConfig") -> None:
         """Get ready before anything is computed: what else the format needs, by the settings of the export.

@@ -22,7 +22,7 @@ class Parity:
     max_difference: the largest absolute one between logits (between embeddings if there are no logits). rounding: the
     largest one between PyTorch in float32 and in float64 there, which a few inputs multiply by a hundred. agreement:
     share of clips with the same top-1 class; None without classes. cosine: mean over clips. top1: accuracy of the
-    exported student; None without labels.
+    exported student; None without labels. evaluated_by: what computed its outputs, if not the runtime of the format.
     """
 
     clips: int
@@ -31,6 +31,7 @@ class Parity:
     agreement: float | None
     cosine: float
     top1: float | None
+    evaluated_by: str | None = None
 
     def as_dict(self) -> dict:
         return asdict(self)

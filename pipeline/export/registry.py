@@ -15,6 +15,7 @@ FORMATS: dict[str, str] = {
     "fp16": "embedonce.pipeline.export.formats.onnx_fp16:OnnxFloat16",
     "int8": "embedonce.pipeline.export.formats.onnx_int8:OnnxInt8",
     "executorch": "embedonce.pipeline.export.formats.executorch:ExecuTorch",
+    "coreml": "embedonce.pipeline.export.formats.coreml:CoreMl",
     "web": "embedonce.pipeline.export.formats.web:WebPage",
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-MAX_FRAMES = 64  # of a clip: the memory of a program is planned for this many
+from embedonce.pipeline.runtimes.batches_of_one import MAX_FRAMES, row_by_row
 
 
 def to_executorch(module: nn.Module, example: tuple[Tensor, ...], dynamic_axes: dict[int, str] | None = None) -> bytes:
@@ -36,14 +36,10 @@ def load_program(program: bytes) -> Callable[..., list[np.ndarray]]:
 
         method = Runtime.get().load_program(program).load_method("forward")
 
-    def call(*arrays: np.ndarray) -> list[np.ndarray]:
-        rows = [
-            [output.numpy().copy() for output in method.execute([torch.from_numpy(a[i : i + 1]) for a in arrays])]
-            for i in range(len(arrays[0]))
-        ]
-        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        return [output.numpy().copy() for output in method.execute([torch.from_numpy(array) for array in arrays])]
 
-    return call
+    return row_by_row(run)
 
 
 @contextlib.contextmanager

@@ -1,18 +1,11 @@
-"""ONNX models as bytes: exported from modules, converted to float16 or int8, and given metadata.
-
-The only importer of onnx and of ONNX Runtime's conversion tools.
-"""
+"""ONNX models as bytes: exported from modules, converted to float16, and given metadata."""
 
 import contextlib
 import io
 import json
 import logging
-import tempfile
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -30,7 +23,7 @@ def to_onnx(
     """
     dimensions = {name: torch.export.Dim(name) for _, axes in inputs.values() for name in axes.values()}
     shapes = tuple({axis: dimensions[name] for axis, name in axes.items()} for _, axes in inputs.values())
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module,
             tuple(example for example, _ in inputs.values()),
@@ -53,32 +46,8 @@ def in_half_precision(model: bytes) -> bytes:
     """Convert a float32 model to float16; inputs and outputs keep their types."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    with _quiet():
+    with quiet():
         return convert_float_to_float16(onnx.load_model_from_string(model), keep_io_types=True).SerializeToString()
-
-
-def in_8_bit_integers(model: bytes, batches: list[dict[str, np.ndarray]]) -> bytes:
-    """Quantize statically (QDQ), with ranges calibrated on these batches: weights per channel and signed, activations
-    unsigned. batches: arrays by input name."""
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        source, prepared, quantized = (
-            Path(folder) / name for name in ("source.onnx", "prepared.onnx", "quantized.onnx")
-        )
-        source.write_bytes(model)
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        quantize_static(
-            prepared,
-            quantized,
-            _reader(iter(batches)),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        return quantized.read_bytes()
 
 
 def with_metadata(model: bytes, facts: dict) -> bytes:
@@ -89,18 +58,8 @@ def with_metadata(model: bytes, facts: dict) -> bytes:
     return proto.SerializeToString()
 
 
-def _reader(batches: Iterator[dict[str, np.ndarray]]):
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):
-        def get_next(self):
-            return next(batches, None)
-
-    return Reader()
-
-
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Silence exporters, which report their own steps on every channel; errors are still raised."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "")]
     levels = [logger.level for logger in loggers]

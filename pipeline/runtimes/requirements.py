@@ -25,6 +25,7 @@ PARQUET = Requirement(("pyarrow",), "pip install 'embedonce[parquet]'")
 LANCE = Requirement(("lance", "pyarrow"), "pip install 'embedonce[lance]'")
 FAISS = Requirement(("faiss",), "pip install 'embedonce[index]'")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
+COREML = Requirement(("coremltools",), "pip install 'embedonce[coreml]'")
 
 
 def require(requirement: Requirement, purpose: str) -> None:

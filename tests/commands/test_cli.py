@@ -182,7 +182,7 @@ def test_missing_input_is_explained_with_examples():
         (["evaluate", "--use-synthetic"], 2, "extract-teacher"),
         (["evaluate", "--split", "dev"], 2, "train"),
         (["evaluate", "--runtime", "onnx", "--device", "cuda"], 2, "must be cpu (or auto) with --runtime onnx"),
-        (["export-student", "--formats", "fp64"], 2, "one or more of fp32, fp16, int8, executorch"),
+        (["export-student", "--formats", "fp64"], 2, "one or more of fp32, fp16, int8, executorch, coreml"),
         (["export-student", "--cache-dir", "{tiny}", "--student-checkpoint", "{file}"], 4, "not a student checkpoint"),
         (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{file}"], 2, "is a file; name a folder"),
         (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{bad}"], 2, "which no export wrote"),

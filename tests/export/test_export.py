@@ -165,6 +165,17 @@ def test_executorch(place, tmp_path):
     assert {"frames.pte", "clip.pte"} <= {path.name for path in found.folder.iterdir()}
 
 
+def test_coreml(place, tmp_path):
+    pytest.importorskip("coremltools", reason="coremltools is an extra: pip install 'embedonce[coreml]'")
+    found = export(settings(place, tmp_path / "apple", formats="coreml", num_samples=6))
+    assert found.parity["coreml"].agreement >= 0.98 and found.parity["coreml"].cosine > 0.999
+    stored = json.loads((found.folder / "parity.json").read_text())["coreml"]
+    assert stored["evaluated_by"] == "embedonce with PyTorch, not by Core ML"
+    card = " ".join((found.folder / "README.md").read_text().split())
+    assert "(`frames.mlpackage.zip` was evaluated by embedonce with PyTorch, not by Core ML)" in card
+    assert "Converted and checked structurally; not run on an Apple device." in card
+
+
 # -- the example -----------------------------------------------------------------------------------------------------
 
 
@@ -177,9 +188,10 @@ def test_the_example_prints_its_usage(tmp_path):
 
 
 def test_the_registered_formats_are_those_of_the_command_line():
-    assert format_names() == ("fp32", "fp16", "int8", "executorch", "web")
+    assert format_names() == ("fp32", "fp16", "int8", "executorch", "coreml", "web")
     assert [load_format(name).file_names[0] for name in FORMATS] == [
-        *("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "frames.pte", "web/frames.onnx"),
+        *("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "frames.pte", "frames.mlpackage.zip"),
+        "web/frames.onnx",
     ]
 
 
@@ -208,7 +220,7 @@ def test_each_limit_is_checked(bad):
 
 
 def test_each_format_has_its_own_limits():
-    expected = {"fp32": EXACT, "fp16": HALF, "int8": INT8, "executorch": EXACT, "web": EXACT}
+    expected = {"fp32": EXACT, "fp16": HALF, "int8": INT8, "executorch": EXACT, "coreml": HALF, "web": EXACT}
     assert {name: load_format(name).limits for name in FORMATS} == expected
     bad = Parity(clips=9, max_difference=1.0, rounding=0.0, agreement=0.89, cosine=1.0, top1=None)
     for limits in (HALF, INT8):
@@ -251,10 +263,17 @@ def test_a_failing_exporter_is_reported_in_one_sentence(place, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+def test_too_few_frames_to_calibrate_on_are_an_error(place, tmp_path):
+    with pytest.raises(InputError, match=r"at least 8 frames, and there are 7; raise --calibration-frames"):
+        export(settings(place, tmp_path / "new", formats="int8", num_samples=2, calibration_frames=7))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_library_is_reported_before_any_work(place, tmp_path, monkeypatch):
     monkeypatch.setattr("embedonce.pipeline.runtimes.requirements.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"executorch needs executorch; install .* pip install 'embedonce\[mobile\]'"):
-        export(settings(place, tmp_path / "new", formats="executorch"))
+    for name, library, extra in (("executorch", "executorch", "mobile"), ("coreml", "coremltools", "coreml")):
+        with pytest.raises(InputError, match=rf"{name} needs {library}; install .* pip install 'embedonce\[{extra}\]'"):
+            export(settings(place, tmp_path / "new", formats=name))
     assert not list(tmp_path.iterdir())
 
 
@@ -360,7 +379,7 @@ def test_a_student_with_nan_outputs_is_not_exported(place, tmp_path):
 
 @pytest.mark.parametrize("wrong", ["", "fp64", "fp32,fp32"])
 def test_unknown_or_repeated_formats_are_refused(tmp_path, wrong):
-    with pytest.raises(ValueError, match="--formats must be one or more of fp32, fp16, int8, executorch"):
+    with pytest.raises(ValueError, match="--formats must be one or more of fp32, fp16, int8, executorch, coreml"):
         ExportConfig(tmp_path, tmp_path, tmp_path, formats=wrong)
 
 

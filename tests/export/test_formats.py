@@ -71,6 +71,12 @@ class TestWeb(ExportFormatConformance):
         return WebPage(dict.fromkeys((*runtime.FILES, *runtime.LICENSES), b"a file of the runtime"))
 
 
+class TestCoreMl(ExportFormatConformance):
+    @classmethod
+    def make_format(cls):
+        return ran("coreml")
+
+
 # -- the worked example ----------------------------------------------------------------------------------------------
 
 
@@ -96,7 +102,7 @@ def test_the_documented_format_exports_a_student(documented, place, tmp_path):  
     assert json.loads((result.folder / "parity.json").read_text())["pt2"]["agreement"] == 1.0
     card = (result.folder / "README.md").read_text()
     assert "| `frames.pt2` |" in card and "`torch.export.load` reads" in card and "onnx" not in card
-    with pytest.raises(ValueError, match="fp32, fp16, int8, executorch, web, pt2"):
+    with pytest.raises(ValueError, match="fp32, fp16, int8, executorch, coreml, web, pt2"):
         ExportConfig(place, place, place, formats="pt3")
 
 
@@ -155,20 +161,23 @@ def test_names_of_formats_are_known_without_importing_torch():
 # -- the model card --------------------------------------------------------------------------------------------------
 
 FIGURES = Parity(clips=9, max_difference=0.0, rounding=0.0, agreement=1.0, cosine=1.0, top1=0.5)
-WORDS = {"fp32": "recognise.py", "int8": "calibrated", "executorch": ".pte", "web": "http.server"}
+WORDS = {
+    **{"fp32": "recognise.py", "int8": "calibrated", "executorch": ".pte", "web": "http.server"},
+    "coreml": "not run on an Apple device",
+}
+NOT_ONNX = (("executorch",), ("coreml",))
 
 
-@pytest.mark.parametrize("exported", [("fp32",), ("fp16",), ("int8",), ("executorch",), ("web",), ("fp32", "int8")])
+@pytest.mark.parametrize("exported", [("fp32",), ("fp16",), ("int8",), ("web",), *NOT_ONNX, ("fp32", "int8")])
 def test_the_card_describes_only_files_that_were_exported(exported):
     formats = {name: load_format(name) for name in exported}
     sizes = {name: 1 for made in formats.values() for name in made.file_names}
     parity = dict.fromkeys(exported, FIGURES)
     card = model_card(make_facts(), HeldOutFacts("l", "val", "train", None, None), sizes, parity, formats)
     assert {name for name, word in WORDS.items() if word in card} == set(exported) & set(WORDS)
-    assert ("onnx" in card) == (exported != ("executorch",))
-    assert card.count("`clip.onnx` maps") == bool(
-        {"fp32", "fp16", "int8"} & set(exported)
-    )  # formats that share a file share its description
+    assert ("onnx" in card) == (exported not in NOT_ONNX)
+    of_onnx = bool({"fp32", "fp16", "int8"} & set(exported))
+    assert card.count("`clip.onnx` maps") == of_onnx  # formats that share a file share its description
     for name in file_names() - set(sizes) - {Path(common).name for common in COMMON}:
         assert name not in card
 

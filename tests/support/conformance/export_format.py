@@ -41,7 +41,7 @@ class ExportFormatConformance:
     @pytest.fixture(scope="class")
     @classmethod
     def inputs(cls, student) -> ExportInputs:
-        frames = np.random.default_rng(0).integers(0, 256, (4, 3, RESOLUTION, RESOLUTION), np.uint8)
+        frames = np.random.default_rng(0).integers(0, 256, (8, 3, RESOLUTION, RESOLUTION), np.uint8)
         classes = ["a", "b", "c"][: student.config.num_classes]
         facts = make_facts({"size": "tiny", "resolution": RESOLUTION, "embed_dim": DIM}, classes)
         return ExportInputs.of(student, facts, frames)
