@@ -1,8 +1,8 @@
 """embedonce: embed once, train many.
 
-`open_cache(path)` opens a teacher cache for reading; `extract`, `train`, `evaluate` and `export` are the commands as
-functions: see docs/api.md. Importing this loads neither torch nor timm; once timm is imported, too, it knows
-`embedonce_tiny`, the backbone of `tiny` students.
+`open_cache(path)` opens a teacher cache for reading; `extract`, `train`, `evaluate`, `export` and `search` are the
+commands as functions, and `Student` runs a trained student: see docs/api.md. Importing this loads neither torch nor
+timm; once timm is imported, too, it knows `embedonce_tiny`, the backbone of `tiny` students.
 """
 
 import sys
@@ -20,8 +20,10 @@ if TYPE_CHECKING:  # for editors and type checkers, what is imported lazily belo
     from embedonce.pipeline.api.extract import extract as extract
     from embedonce.pipeline.api.open_cache import open_cache as open_cache
     from embedonce.pipeline.api.progress_events import ProgressEvent as ProgressEvent
+    from embedonce.pipeline.api.search import search as search
     from embedonce.pipeline.api.train import train as train
     from embedonce.pipeline.errors import PipelineError as PipelineError
+    from embedonce.pipeline.predict.student import Student as Student
 
 _API = "embedonce.pipeline.api"
 _EXPORTS = {
@@ -30,10 +32,12 @@ _EXPORTS = {
     "ModelError": ("embedonce.models.errors", "ModelError"),
     "PipelineError": ("embedonce.pipeline.errors", "PipelineError"),
     "ProgressEvent": (f"{_API}.progress_events", "ProgressEvent"),
+    "Student": ("embedonce.pipeline.predict.student", "Student"),
     "evaluate": (f"{_API}.evaluate", "evaluate"),
     "export": (f"{_API}.export", "export"),
     "extract": (f"{_API}.extract", "extract"),
     "open_cache": (f"{_API}.open_cache", "open_cache"),
+    "search": (f"{_API}.search", "search"),
     "train": (f"{_API}.train", "train"),
 }
 _REGISTRY = "embedonce.models.timm_registry"

@@ -124,9 +124,9 @@ ARROWS = {
     "export": "checkpoints clips console evaluation files frames metrics runtimes settings",
     "tracking": "",
     "training": "checkpoints clips console files frames processes progress reporting settings splits tracking",
-    "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming progress settings "
-    "training",
     "predict": "checkpoints extraction files frames metrics processes remote_files runtimes settings sources video",
+    "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming predict progress "
+    "search settings training",
     "distillation": "checkpoints console evaluation export extraction files settings training",
     "hub": "checkpoints console embedding_files export files progress runtimes",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",

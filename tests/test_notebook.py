@@ -41,5 +41,5 @@ def test_it_runs(tmp_path):
     outputs = [output for cell in cells(tmp_path / "executed.ipynb") for output in cell["outputs"]]
     printed = "".join("".join(output.get("text", "")) for output in outputs)
     assert "extracting frames: " in printed and "Cache('results/notebook/cache': " in printed
-    assert "student: top-1 " in printed and sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert "student: top-1 " in printed and sum("image/png" in output.get("data", {}) for output in outputs) == 3
     assert (tmp_path / "results" / "notebook" / "student" / "report.html").is_file()

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,15 +26,21 @@ def settings_from(settings: type[AnySettings], function: str, arguments: Mapping
     TypeError for unknown names and for values of another type, ValueError for values that the settings refuse.
     """
     options = {option.name: option for option in settings.options()}
-    for name in arguments:
-        if name not in options:
-            raise TypeError(f"{function}() has no argument {name!r}{_hint(name, options.values())}")
+    check_names(function, arguments, options.values())
     values = {name: option.default for name, option in options.items()}
     values |= {name: _converted(options[name], value) for name, value in arguments.items()}
     try:
         return settings.from_options(values)
     except ValueError as error:
         raise ValueError(in_terms_of(options.values(), str(error))) from None
+
+
+def check_names(function: str, arguments: Iterable[str], options: Collection[Option]) -> None:
+    """TypeError, with the argument that was probably meant, unless these options have all the names."""
+    known = {option.name for option in options}
+    for name in arguments:
+        if name not in known:
+            raise TypeError(f"{function}() has no argument {name!r}{_hint(name, options)}")
 
 
 def _hint(name: str, options: Iterable[Option]) -> str:

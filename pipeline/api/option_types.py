@@ -1,4 +1,4 @@
-"""The keyword arguments of extract(), train(), evaluate() and export(), for editors and type checkers.
+"""The keyword arguments of the functions of the library, for editors and type checkers.
 
 Generated from the settings of the commands: python -m embedonce.pipeline.api.write_option_types
 """
@@ -144,3 +144,27 @@ class ExportOptions(TypedDict, total=False):
     overwrite: bool
     local_cache_dir: Path | str | None
     local_cache_gb: float
+
+
+class SearchOptions(TypedDict, total=False):
+    text: str | None
+    image: Path | str | None
+    video: str | None
+    time: float | None
+    class_name: str | None
+    top: int
+    min_gap: float
+    split: str | None
+    label_set: str | None
+    index: str
+    index_dir: Path | str | None
+    student: Path | str | None
+    teacher_model: str | Path | None
+    teacher_module: Path | str | None
+    teacher_onnx: Path | str | None
+    teacher_torchscript: Path | str | None
+    teacher_weights: str | Path | None
+    teacher_activation: str | None
+    teacher_preprocess: str | None
+    device: str
+    seed: int

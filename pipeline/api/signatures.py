@@ -16,11 +16,14 @@ OPTIONS_HEADING = "Options:"  # of the part of a docstring that lists them
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def takes_options_of(settings: type[Settings]) -> Callable[[Function], Function]:
-    """Show the options of these settings in the signature and in the help of a function, in place of `**options`."""
+def takes_options_of(settings: type[Settings], without: Collection[str] = ()) -> Callable[[Function], Function]:
+    """Show the options of these settings in the signature and in the help of a function, in place of `**options`.
+
+    without: names of options that the function does not take.
+    """
 
     def decorate(function: Function) -> Function:
-        options = visible_options(settings)
+        options = visible_options(settings, without)
         own = inspect.signature(function)
         parameters = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         parameters += [_parameter(option) for option in options]
@@ -31,9 +34,9 @@ def takes_options_of(settings: type[Settings]) -> Callable[[Function], Function]
     return decorate
 
 
-def visible_options(settings: type[Settings]) -> list[Option]:
-    """The options that users are shown."""
-    return [option for option in settings.options() if not option.is_hidden]
+def visible_options(settings: type[Settings], without: Collection[str] = ()) -> list[Option]:
+    """The options that users are shown, without those of these names."""
+    return [option for option in settings.options() if not option.is_hidden and option.name not in without]
 
 
 def annotation_of(option: Option) -> Any:

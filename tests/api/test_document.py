@@ -41,7 +41,7 @@ def test_the_examples_of_reading_run(tmp_path, monkeypatch, capsys):
     make_tiny_cache(tmp_path / "results" / "teacher_cache", 6)
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
-    for heading in ("Read a cache", "With NumPy", "With PyTorch", "Errors"):
+    for heading in ("Read a cache", "With NumPy", "With PyTorch", "Search", "Errors"):
         blocks = code_blocks(PAGE, heading)
         assert len(blocks) == 1
         run_blocks(blocks, scope)
@@ -62,8 +62,7 @@ def test_the_examples_of_running_run(tmp_path, monkeypatch, capsys):
             write_video(folder / f"{name}.mp4", 30)
     (tmp_path / "my_videos" / "train" / "open" / "broken.mp4").write_bytes(b"no video")
     monkeypatch.chdir(tmp_path)
-    (block,) = code_blocks(PAGE, RUNNING)
-    scope = run_blocks([block])
+    scope = run_blocks(code_blocks(PAGE, RUNNING))
     assert scope["extracted"].committed == 6 and scope["evaluated"].results.num_clips == 2
     printed = capsys.readouterr().out
     assert "6 of 7 videos" in printed and "cannot be used: train/open/broken.mp4" in printed
