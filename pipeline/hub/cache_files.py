@@ -60,7 +60,7 @@ class CacheFiles:
         self._shards = dict(_shards(reader))
         found = list(_walk(self._store, "", frozenset(extra)))
         self.names = [name for name in found if is_cache_file(name) and (name in self._shards or not _is_shard(name))]
-        self.left_out = sorted(set(found) - set(self.names))
+        self.left_out = sorted({*found, *extra} - set(self.names))
         records = {name for name in self.names if _RECORD.fullmatch(name)}
         self._has_all_shards = records == set(_records(reader))
         self._versions = self._current_versions()
