@@ -123,3 +123,5 @@ def test_a_wheel_adds_nothing_but_embedonce(copied, tmp_path):
     }
     assert packed == there | {"__init__.py", "cli.py"}
     assert any(name.endswith(".safetensors") for name in names)
+    page = "embedonce/pipeline/reporting/contact_sheet/sheet"
+    assert {f"{page}.js", f"{page}.css"} <= set(names)
