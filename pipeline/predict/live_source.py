@@ -69,12 +69,18 @@ class NewestFrame:
         self._frame: Received | None = None
         self._error: BaseException | None = None
         self._is_over = False
+        self._alive = time.monotonic()  # when the source last sent a frame, sampled or not
 
     def put(self, frame: Received) -> None:
         with self._changed:
             self.num_dropped += self._frame is not None
             self._frame = frame
             self._changed.notify()
+
+    def touch(self) -> None:
+        """The source has sent a frame."""
+        with self._changed:
+            self._alive = time.monotonic()
 
     def close(self, error: BaseException | None) -> None:
         """No further frame comes. error: why."""
@@ -83,10 +89,15 @@ class NewestFrame:
             self._changed.notify()
 
     def take(self, timeout_sec: float) -> Received | None:
-        """The newest frame, or None at the end. TimeoutError; or the error that the source ended with."""
+        """The newest frame, or None at the end. The error that the source ended with; TimeoutError if it has sent
+        nothing for this time.
+        """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._frame is not None or self._is_over, timeout_sec):
-                raise TimeoutError
+            while self._frame is None and not self._is_over:
+                left = self._alive + timeout_sec - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                self._changed.wait(left)
             frame, self._frame = self._frame, None
             if frame is None and self._error is not None:
                 raise self._error
@@ -94,7 +105,7 @@ class NewestFrame:
 
 
 class LiveSource:
-    """Sampled frames of a stream or camera, newest first come.
+    """Sampled frames of a stream or camera, of which the newest is taken.
 
     name: for messages. open_container: opens it; called in the receiving thread. is_paced: whether its frames are held
     back until they are due, for senders that are faster than real time. on_frame: called with the time, frame and
@@ -133,7 +144,8 @@ class LiveSource:
                 yield Sampled((received.time,), image, received.arrived)
         finally:
             self._stopped.set()
-        yield End(latest + (1 / fps if fps else EARLY_SEC) if max_seconds is None else max_seconds)
+        end = latest + (1 / fps if fps else EARLY_SEC)
+        yield End(end if max_seconds is None else min(end, max_seconds))
 
     def _take(self) -> Received | None:
         try:
@@ -173,6 +185,7 @@ class LiveSource:
         for stamp, frame in live_frames(container):
             arrived = time.monotonic()
             now = clock(stamp, arrived)
+            self._newest.touch()
             if self._is_paced and self._stopped.wait(max(0.0, began + now - arrived)):
                 return
             if self._stopped.is_set():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 Value = TypeVar("Value")
+END_SEC = 2.0  # that the thread may take to end; one that is still reading then ends with the process
 _CHECK_SEC = 0.1  # after which a waiting thread looks whether it is still needed
 
 
@@ -17,7 +18,10 @@ class _Raised:
 
 
 def read_ahead(values: Iterator[Value], count: int) -> Iterator[Value]:
-    """Yield the values; at most `count` of them wait. Raises what the iterator raises. The thread ends with this."""
+    """Yield the values; at most `count` of them wait. Raises what the iterator raises.
+
+    The thread ends when this generator does.
+    """
     waiting: queue.Queue[Value | _Raised] = queue.Queue(count)
     stopped = threading.Event()
 
@@ -48,4 +52,4 @@ def read_ahead(values: Iterator[Value], count: int) -> Iterator[Value]:
             raise value.error
     finally:
         stopped.set()
-        thread.join()
+        thread.join(END_SEC)

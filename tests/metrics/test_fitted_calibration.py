@@ -62,12 +62,16 @@ def test_cross_fitting_measures_on_recordings_that_were_not_fitted_to():
 
 
 def test_a_recording_is_never_on_both_sides():
-    """A class that one recording alone has: without that recording, nothing speaks for it."""
-    logits = np.tile([[2.0, 0.0]], (40, 1))
-    targets = np.tile([[True, False]], (40, 1))
-    logits[:8], targets[:8] = [0.0, 2.0], [False, True]
-    groups = np.repeat(np.arange(5), 8)
-    figures = cross_fitted(logits, targets, groups, False)
-    assert figures.kept == 1.0 and figures.accuracy == figures.precision == 1.0
-    targets[:8] = [True, False]  # what this recording's clips are predicted as is wrong, which only it shows
-    assert cross_fitted(logits, targets, groups, False).precision == pytest.approx(32 / 40)
+    """One recording alone is predicted as class 1: half of it surely and right, half of it hardly and wrong.
+
+    With it, class 1 has a threshold that leaves out the wrong half; without it, nothing speaks against them.
+    """
+    logits = np.tile([[3.0, 0.0]], (60, 1))
+    targets = np.tile([[True, False]], (60, 1))
+    logits[:6], targets[:6] = [0.0, 4.0], [False, True]
+    logits[6:12] = [0.0, 1.0]
+    fitted = fit(logits, targets, False)
+    shares = probabilities(logits, fitted.temperature, False)
+    assert (shares.max(1) >= fitted.least(shares.argmax(1)))[:12].tolist() == [True] * 6 + [False] * 6
+    figures = cross_fitted(logits, targets, np.repeat(np.arange(5), 12), False)
+    assert figures.kept == 1.0 and figures.precision == figures.accuracy == pytest.approx(54 / 60)

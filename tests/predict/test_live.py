@@ -58,6 +58,17 @@ def test_a_limit_of_seconds_ends_a_camera(student):
     assert [round(one.end, 3) for one in found] == [0.5, 1.0]
 
 
+def test_a_camera_that_ends_before_the_limit_has_no_windows_after_its_end(student):
+    found = list(student.predict("camera:0", camera=FakeCamera(0.9).open, window=0.5, max_seconds=60))
+    assert len(found) <= 2 and found[-1].end <= 1.001
+
+
+def test_a_sampling_interval_longer_than_the_time_limit_is_no_stall(student):
+    camera = FakeCamera(2.2)
+    found = list(student.predict("camera:0", camera=camera.open, window=1.0, fps=0.5, stall_timeout=1.0))
+    assert found[0].num_frames == 1 and found[-1].end > 2
+
+
 def test_a_camera_that_vanishes_leaves_valid_files_and_ends_with_code_5(world, tmp_path, caplog):
     camera, lines, video = FakeCamera(1.3, ends="vanishes"), tmp_path / "p.jsonl", tmp_path / "p.mp4"
     caplog.set_level("INFO", "embedonce")
