@@ -12,15 +12,19 @@ SITE := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## extract, train, evaluate and export on synthetic videos, then demo-ego4d (6 to 8 minutes)
+# The page for browsers needs npm, which fetches the runtime once.
+COMMA := ,
+DEMO_FORMATS := fp32,fp16$(if $(shell command -v npm),$(COMMA)web)
+demo: $(READY) ## extract, train, evaluate, search, export on synthetic videos, and demo-ego4d (6 to 8 minutes)
 	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --cache-dir $(DEMO)/teacher_cache
 	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 24 --batch-size 8 \
 	    --lr 0.002 --student-size tiny --student-resolution 128 --frames-per-clip 2
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
 	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
-	$(PY) cli.py export-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO)/export --overwrite \
-	    --student-checkpoint $(DEMO)/best_student.pt --formats fp32,fp16
 	$(MAKE) demo-ego4d
+	$(PY) cli.py search-cache --cache-dir $(DEMO)/teacher_cache --text "pour bottle" --html $(DEMO)/found.html --overwrite
+	$(PY) cli.py export-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO)/export --overwrite \
+	    --student-checkpoint $(DEMO)/best_student.pt --formats $(DEMO_FORMATS)
 
 demo-ego4d: $(READY) ## label a miniature of Ego4D with annotations of several kinds
 	$(PY) -m embedonce.pipeline.sources.ego4d_miniature.make $(DEMO)/ego4d
