@@ -302,7 +302,7 @@ def test_common_option_names_are_accepted():
 
 def test_defaults_fit_together():
     defaults = {n: {p.name: p.default for p in c.params} for n, c in cli.main.commands.items()}
-    follows = {"distill"}  # whose cache is in --output-dir, unless another place is given
+    follows = {"distill", "predict"}  # whose cache is in --output-dir; which need none unless one is given
     caches = {options["cache_dir"] for n, options in defaults.items() if "cache_dir" in options and n not in follows}
     assert caches == {defaults["distill"]["output_dir"] / "teacher_cache"}
     without = {name for name, options in defaults.items() if "cache_dir" not in options}
