@@ -233,7 +233,7 @@ def test_each_format_is_written_run_and_checked_with_its_own_limits(monkeypatch)
     checked, ran = [], []
 
     def format_of(name: str) -> SimpleNamespace:
-        return SimpleNamespace(write=lambda _: {f"{name}.bin": b""}, load=lambda files: tuple(files), limits=name)
+        return SimpleNamespace(write=lambda _: {f"{name}.bin": b""}, load=tuple, limits=name, evaluated_by=None)
 
     formats = {name: format_of(name) for name in ("two", "one")}
     monkeypatch.setattr(exporting, "ExportedStudent", lambda runnable: runnable)

@@ -18,7 +18,7 @@ from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.search.search import find_duplicates, search
 from embedonce.pipeline.search.settings import SearchConfig
 from tests.conftest import make_cache_identity
-from tests.search.test_near_duplicates import expected_pairs
+from tests.metrics.test_near_duplicates import expected_pairs
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.memory_store import MemoryStore
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
