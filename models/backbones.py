@@ -1,4 +1,4 @@
-"""Image backbones of students, from timm: MobileViTs of four sizes, or any other model by name."""
+"""Image backbones of students, from timm: MobileViTs of four sizes, convolutional ones, or any other model by name."""
 
 import difflib
 
@@ -8,6 +8,7 @@ from torch import nn
 from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.models.hub import import_timm
 from embedonce.models.names import PRETRAINED_SIZES, STUDENT_SIZES
+from embedonce.models.trunks import TRUNKS, cut_trunk
 
 
 def has_pretrained(size: str) -> bool:
@@ -32,7 +33,7 @@ def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
         raise ModelOptionError(f"no ImageNet weights exist for --student-size {size}; use --no-student-pretrained")
     if size == "tiny":
         return _tiny_backbone()
-    name = f"mobilevit_{size}" if size in STUDENT_SIZES else size
+    name = timm_name(size)
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except (OSError, RuntimeError) as error:  # huggingface_hub's errors are OSErrors
@@ -40,9 +41,16 @@ def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
             f"the ImageNet weights of {name} could not be downloaded; connect to the network once, or start from "
             "scratch with --no-student-pretrained"
         ) from error
+    if size in TRUNKS:
+        return cut_trunk(model, name)
     if size not in STUDENT_SIZES:
         _check_resolution(model, name, resolution)
     return model
+
+
+def timm_name(size: str) -> str:
+    """The timm model of a student size other than `tiny`, or the name itself."""
+    return TRUNKS.get(size, f"mobilevit_{size}" if size in STUDENT_SIZES else size)
 
 
 def is_conv_with_norm(module: nn.Module) -> bool:

@@ -16,8 +16,10 @@ RANDOM_WEIGHTS = "random"
 OTHER_LIBRARIES = ("timm", "onnx", "torchscript")  # the names of teachers that are not open_clip's begin with these
 OWN_WEIGHTS = "own"  # those in the folder or repository of such a model
 SHIPPED_WEIGHTS = {"demo-clip": "demo"}  # model -> tag of the weights that are part of the package
-STUDENT_SIZES = ("tiny", "xxs", "xs", "s")
-PRETRAINED_SIZES = ("xxs", "xs", "s")
+MOBILEVIT_SIZES = ("tiny", "xxs", "xs", "s")
+CONVOLUTIONAL_SIZES = ("lcnet050", "lcnet075", "lcnet100", "mnv3s050", "mnv3s075", "mnv3s100", "effvit_b0")
+STUDENT_SIZES = (*MOBILEVIT_SIZES, *CONVOLUTIONAL_SIZES)
+PRETRAINED_SIZES = tuple(size for size in STUDENT_SIZES if size != "tiny")
 ENGLISH_STYLE = "english"
 V1_STYLE = "v1"
 PROMPT_STYLES = (ENGLISH_STYLE, V1_STYLE)  # wordings of class prompts

@@ -76,7 +76,14 @@ class MultiTeacherOutput(StudentOutput):
 
 
 # projection_hidden, attention_rank, head_hidden of each size, small next to its backbone
-_PARTS = {"tiny": (96, 16, 128), "xxs": (160, 32, 256), "xs": (160, 32, 256), "s": (256, 64, 256)}
+_PARTS = {
+    "tiny": (96, 16, 128),
+    "s": (256, 64, 256),
+    "lcnet050": (96, 16, 128),
+    "lcnet100": (128, 16, 192),
+    "mnv3s050": (96, 16, 128),
+    "mnv3s100": (144, 32, 256),
+}
 _OTHER_PARTS = (160, 32, 256)
 
 

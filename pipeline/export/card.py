@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from embedonce.pipeline.console.printable import markdown, markdown_code
 from embedonce.pipeline.export.facts import ExportFacts, HeldOutFacts
 from embedonce.pipeline.export.parity import Parity
+from embedonce.pipeline.export.weights import OWN_SIZES
 from embedonce.pipeline.frames.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ clips named above and nowhere else. Classes: {classes}.
 TIMM = """The backbone loads with timm, from this folder or after an upload to a hub:
 `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)`.
 """
-TINY = """The backbone is embedonce's own. With embedonce installed, timm knows it after `import embedonce`, and
+OWN = """The backbone is embedonce's own. With embedonce installed, timm knows it after `import embedonce`, and
 `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)` loads it.
 """
 CROPS = {"center square": "the centered square", "none": "the whole frame, made square,"}
@@ -94,7 +95,7 @@ def model_card(
         short=preprocessing.canonical_short_side,
         quality=preprocessing.jpeg_quality,
         seconds=preprocessing.clip_seconds,
-        timm=TINY if facts.student["size"] == "tiny" else TIMM,
+        timm=OWN if facts.student["size"] in OWN_SIZES else TIMM,
         classes=_classes(facts.classes),
     )
 

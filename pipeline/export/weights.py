@@ -7,13 +7,17 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from embedonce.models.names import CONVOLUTIONAL_SIZES
 from embedonce.models.student import VideoStudent
 from embedonce.pipeline.export.facts import ExportFacts
 
 CONFIG_NAME = "config.json"
 BACKBONE_NAME = "model.safetensors"
 PARTS_NAME = "student_parts.safetensors"
-ARCHITECTURES = {"tiny": "embedonce_tiny", "xxs": "mobilevit_xxs", "xs": "mobilevit_xs", "s": "mobilevit_s"}
+OWN_SIZES = ("tiny", *CONVOLUTIONAL_SIZES)  # whose backbones timm knows once embedonce is imported
+ARCHITECTURES = {f"{size}": f"embedonce_{size}" for size in OWN_SIZES} | {
+    size: f"mobilevit_{size}" for size in ("xxs", "xs", "s")
+}
 
 
 def weight_files(student: VideoStudent, facts: ExportFacts) -> dict[str, bytes]:

@@ -139,7 +139,7 @@ def test_safetensors_hold_all_weights_of_the_student(exported, place):
     assert all(torch.equal(found[name], tensor) for name, tensor in student.state_dict().items())
 
 
-@pytest.mark.parametrize("size", ["tiny", "xxs", "resnet10t"])
+@pytest.mark.parametrize("size", ["tiny", "xxs", "resnet10t", "lcnet050", "mnv3s100", "effvit_b0"])
 def test_timm_loads_the_folder(tmp_path, size):
     import timm
 

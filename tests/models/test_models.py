@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch.nn import functional
 
@@ -15,10 +16,14 @@ from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAtte
 from embedonce.models.losses.batch import Targets
 from embedonce.models.losses.registry import loss_settings
 from embedonce.models.losses.total_loss import distillation_loss
-from embedonce.models.names import PROJECTIONS
+from embedonce.models.names import CONVOLUTIONAL_SIZES, PROJECTIONS
 from embedonce.models.student import StudentOutput, build_student, count_parameters, student_config
+from embedonce.models.trunks import TRUNKS, cut_trunk
 
 BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}
+CONVOLUTIONAL_BUDGETS = {"lcnet050": 550_000, "mnv3s050": 550_000} | dict.fromkeys(
+    ("lcnet075", "lcnet100", "mnv3s075", "mnv3s100", "effvit_b0"), 1_330_000
+)
 
 
 # -- students --------------------------------------------------------------------------------------------------------
@@ -32,6 +37,33 @@ def test_students_have_at_most_their_number_of_parameters(size):
     assert counted["training"] > 0.85 * BUDGETS[size]
     if size == "xxs":
         assert 87_850_000 / counted["training"] >= 66  # the promised compression of ViT-B/32
+
+
+@pytest.mark.parametrize("size", CONVOLUTIONAL_SIZES)
+def test_convolutional_students_fit_the_budgets_and_accept_every_resolution(size):
+    student = build_student(student_config(size, 512, 119, 128), pretrained=False).eval()
+    assert sum(p.numel() for p in student.parameters()) <= CONVOLUTIONAL_BUDGETS[size]
+    with torch.inference_mode():
+        for resolution in (128, 160, 224):
+            images = torch.zeros(1, 3, resolution, resolution)
+            assert student.backbone(images).shape == (1, student.backbone.num_features)
+
+
+@pytest.mark.parametrize("size", CONVOLUTIONAL_SIZES)
+def test_trunks_end_with_the_last_feature_map(size):
+    torch.manual_seed(0)
+    whole = timm.create_model(TRUNKS[size], num_classes=0).eval()
+    images = torch.rand(2, 3, 128, 128)
+    with torch.inference_mode():
+        pooled = whole.forward_features(images).mean((2, 3))
+        cut = cut_trunk(whole, size)
+        torch.testing.assert_close(cut(images), pooled)
+    assert cut.num_features == pooled.shape[1] < 600
+
+
+def test_a_model_without_the_layers_that_are_cut_off_is_refused():
+    with pytest.raises(ModelError, match="without the layers that are cut off; pip install -U timm"):
+        cut_trunk(timm.create_model("resnet10t", num_classes=0), "resnet10t")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +128,7 @@ def test_invalid_student_options_are_refused(size, resolution):
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ("xss", "neither one of tiny, xxs, xs, s nor a timm model; did you mean "),
+        ("xss", "neither one of tiny, xxs, xs, s, lcnet050, .* nor a timm model; did you mean "),
         ("vit_tiny_patch16_224", "does not accept images of 128 pixels; its input size is 224"),
     ],
 )
