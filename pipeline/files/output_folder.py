@@ -38,8 +38,8 @@ def check_replaceable(files: Mapping[Path, Recognizer], overwrite: bool, made_by
     overwrite: replace them anyway. made_by: name of the command. instead: the option to choose another place with.
     StorageError if a file cannot be read, NotACacheError if one is inside a cache.
     """
-    for folder in {path.parent for path in files}:
-        refuse_nesting(folder / "file")
+    for path in {path.parent: path for path in files}.values():
+        refuse_nesting(path)
     for path, recognizer in files.items():
         if not exists(path):
             continue
