@@ -34,6 +34,8 @@ class Choice:
         _check_count("frames", self.frames, MAX_FRAMES_PER_CLIP)
         if self.resolution is not None:
             _check_count("resolution", self.resolution, int(MAX_STORED_PIXELS**0.5))
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise ValueError(f"seed must be a whole number, 0 or more, got {self.seed!r}")
         if self.random and self.view:
             raise ValueError(f"random=True draws the views: leave out view={self.view}")
 

@@ -67,6 +67,8 @@ def _check_outputs(config: SearchConfig) -> None:
     from embedonce.pipeline.files.output_folder import check_replaceable
     from embedonce.pipeline.files.recognition import is_object, is_sealed
 
+    if config.json is not None and config.html is not None and config.json.resolve() == config.html.resolve():
+        raise InputError(f"--json and --html are both {config.json}: choose another file for one of them")
     for option, path in (("--json", config.json), ("--html", config.html)):
         if path is None:
             continue

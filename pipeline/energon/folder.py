@@ -17,7 +17,7 @@ import yaml
 from embedonce.cache.layout import Layout
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import Record
-from embedonce.cache.store import open_reader
+from embedonce.cache.store import open_reader, refuse_nesting
 from embedonce.pipeline.energon.splits import EnergonSplits, ShardRows, assign_splits, video_splits
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.runtimes.requirements import ENERGON, as_pipeline_error, require
@@ -42,8 +42,8 @@ class EnergonFolder:
 def prepare(cache_dir: Path | str, output_dir: Path, label_set: str | None) -> EnergonFolder:
     """Make the folder. label_set: whose splits are used; None: all rows are `train`.
 
-    InputError if the cache cannot be linked to or the folder exists; PipelineError if Megatron-Energon fails. Nothing
-    is left then.
+    InputError if the cache cannot be linked to or the folder exists, NotACacheError if the folder is inside a cache;
+    PipelineError if Megatron-Energon fails. Nothing is left then.
     """
     require(ENERGON, "prepare-energon")
     with contextlib.closing(open_reader(cache_dir)) as reader:
@@ -78,6 +78,7 @@ def _check(reader: CacheReader, cache_dir: Path | str, output_dir: Path) -> None
         raise InputError(f"{cache_dir} has {reader.identity.backend} shards, {advice}")
     if not reader.num_rows:
         raise InputError(f"{cache_dir} has no frames yet; run extract-teacher first")
+    refuse_nesting(output_dir)
     if os.path.lexists(output_dir):
         raise InputError(f"{output_dir} exists; delete it, or choose another --output-dir")
 

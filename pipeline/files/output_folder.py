@@ -18,6 +18,7 @@ from pathlib import Path
 from embedonce.cache import commit
 from embedonce.cache.errors import BusyError, CacheError, DamagedError, StorageError
 from embedonce.cache.files import exists, list_folder, read_file
+from embedonce.cache.store import refuse_nesting
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.pipeline.errors import InputError
 
@@ -35,8 +36,10 @@ def check_replaceable(files: Mapping[Path, Recognizer], overwrite: bool, made_by
     """InputError if one of these files exists and was not written by the command.
 
     overwrite: replace them anyway. made_by: name of the command. instead: the option to choose another place with.
-    StorageError if a file cannot be read.
+    StorageError if a file cannot be read, NotACacheError if one is inside a cache.
     """
+    for path in {path.parent: path for path in files}.values():
+        refuse_nesting(path)
     for path, recognizer in files.items():
         if not exists(path):
             continue

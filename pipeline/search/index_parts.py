@@ -116,12 +116,17 @@ def add_parts(
     """Write the vectors of these units in further parts, which are added to the list."""
     total = sum(record.num_rows for record in records)
     check_space(folder, total * width * VALUE_BYTES, "choose another folder with --index-dir")
-    _publish(folder, parts)
-    _delete_unlisted(folder, parts)
+    keep_parts(folder, parts)
     with Progress(total, "search index", "frames") as progress:
         for group in _groups(records, rows_per_part):
             parts.append(_write_part(folder, group, width, read, progress))
             _publish(folder, parts)
+
+
+def keep_parts(folder: Path, parts: Sequence[Part]) -> None:
+    """Delete all other parts of an index, and the approximate index, which may have their rows."""
+    _publish(folder, parts)
+    _delete_unlisted(folder, parts)
 
 
 def _groups(records: Sequence[Record], rows_per_part: int) -> Iterator[list[Record]]:

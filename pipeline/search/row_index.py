@@ -14,7 +14,14 @@ import numpy as np
 from embedonce.cache.records import Record
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.search.brute_force import take
-from embedonce.pipeline.search.index_parts import Part, ReadVectors, add_parts, shards_of, stored_parts
+from embedonce.pipeline.search.index_parts import (
+    Part,
+    ReadVectors,
+    add_parts,
+    keep_parts,
+    shards_of,
+    stored_parts,
+)
 
 COMMAND = "search-cache"
 
@@ -72,6 +79,18 @@ def open_index(
             units = sorted(wanted[digest] for digest in missing)
             add_parts(folder, parts, [records[unit] for unit in units], width, read, rows_per_part)
     return _opened(parts, wanted, width)
+
+
+def forget_removed(folder: Path, records: Mapping[str, Record], width: int) -> None:
+    """Delete the parts of an index that have rows of shards that are no longer in the cache. Nothing is read or added.
+
+    Arguments and errors as of open_index().
+    """
+    wanted = {record.sha256 for record in records.values()}
+    if wanted >= shards_of(stored_parts(folder, width)):
+        return
+    with sole_writer(folder, COMMAND):
+        keep_parts(folder, [part for part in stored_parts(folder, width) if wanted >= shards_of([part])])
 
 
 def _opened(parts: Sequence[Part], wanted: Mapping[str, str], width: int) -> RowIndex:

@@ -1,6 +1,7 @@
 """A cache as it is searched: its rows, their vectors by the teacher or by a student, and where the index is kept."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,9 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import refuse_nesting
 from embedonce.pipeline.clips.open_cache import default_folder
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.search.index_parts import ReadVectors
+from embedonce.pipeline.search.index_parts import HEAD, ReadVectors
 from embedonce.pipeline.search.moments import Frames
-from embedonce.pipeline.search.row_index import RowIndex, open_index
+from embedonce.pipeline.search.row_index import RowIndex, forget_removed, open_index
 from embedonce.pipeline.search.rows import RowTable
 from embedonce.pipeline.search.settings import SearchConfig
 from embedonce.pipeline.search.stored_vectors import StoredTexts
@@ -37,6 +38,7 @@ class SearchedCache:
     reader: CacheReader
 
     def __post_init__(self):
+        self._forget_removed()
         if not self.reader.num_rows:
             raise InputError(f"{self.reader.cache_dir} has no frames to search: run extract-teacher first")
 
@@ -72,8 +74,21 @@ class SearchedCache:
         read: ReadVectors = self._teacher_vectors if self.student is None else self.student.unit
         rows_per_part = TEACHER_ROWS if self.student is None else STUDENT_ROWS
         records, width = self.reader.records, self.reader.identity.teacher.embed_dim
-        try:
+        with self._advice():
             return open_index(self.folder, records, width, read, rows_per_part)
+
+    def _forget_removed(self) -> None:
+        """Delete what was removed from the cache from all its indexes, also from those that are not searched now."""
+        width = self.reader.identity.teacher.embed_dim
+        with self._advice():
+            for head in self.root.glob(f"{self._name}*/{HEAD}"):
+                forget_removed(head.parent, self.reader.records, width)
+
+    @contextlib.contextmanager
+    def _advice(self) -> Iterator[None]:
+        """Errors of writing the index say what to do."""
+        try:
+            yield
         except StorageError as error:
             if str(self.root) not in str(error) or "--index-dir" in str(error):  # not of the index, or with advice
                 raise
@@ -95,10 +110,14 @@ class SearchedCache:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder of this cache's index, named by the cache's place and identity, and the student's bytes."""
+        """The folder of the index: of the teacher's rows, or of the student's, which is named by its bytes, too."""
+        return self.root / (self._name if self.student is None else f"{self._name}-{self.student.digest[:24]}")
+
+    @cached_property
+    def _name(self) -> str:
+        """With which the names of all indexes of this cache begin: of its place and identity."""
         identity, place = identity_document(self.reader.identity), str(_absolute(self.reader.cache_dir))
-        cache = commit.sha256(commit.to_json([identity, place]))[:24]
-        return self.root / (cache if self.student is None else f"{cache}-{self.student.digest[:24]}")
+        return commit.sha256(commit.to_json([identity, place]))[:24]
 
     def _teacher_vectors(self, unit: str) -> np.ndarray:
         return self.reader.all_embeddings(unit)[:, 0]

@@ -95,6 +95,8 @@ def test_a_stream_reads_shard_by_shard_in_another_order_each_epoch(tiny):
         ({"resolution": "224"}, "resolution must be a whole number from 1 to 5792, got '224'"),
         ({"view": 2}, "view must be 0 to 1, got 2"),
         ({"view": 1, "random": True}, "random=True draws the views: leave out view=1"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
+        ({"seed": "a"}, "seed must be a whole number, 0 or more, got 'a'"),
         ({"label_set": "x"}, "has no label set 'x' (label_set: tiny)"),
         ({"teacher": "x"}, "has no teacher 'x' (it has: first)"),
     ],

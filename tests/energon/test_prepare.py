@@ -104,6 +104,10 @@ def test_hdf5_caches_and_existing_folders_are_refused(tmp_path):
     assert ran.exit_code == 2 and f"{tmp_path / 'mine'} exists" in ran.output
     assert list((tmp_path / "mine").iterdir()) == []
 
+    ran = prepare(str(tars), str(tars / "energon"))
+    assert ran.exit_code == 4 and "is inside the cache" in " ".join(ran.output.split())
+    assert not (tars / "energon").exists()
+
 
 def test_unknown_label_sets_are_refused_with_those_that_exist(tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 1, backend="webdataset")

@@ -391,12 +391,13 @@ def test_a_contact_sheet_replaces_only_a_contact_sheet(tiny, made, tmp_path):
     command = ["inspect-cache", "--cache-dir", tiny, "--frames", 1, "--html"]
     for _ in range(2):
         call(*command, sheet)
-    for foreign in (made / "report.html", tmp_path / "page.html", tiny / "cache.json"):
+    for foreign in (made / "report.html", tmp_path / "page.html"):
         if not foreign.exists():
             foreign.write_text("<p>mine</p>")
         before = foreign.read_bytes()
         assert "was not written by inspect-cache" in error_of(*command, foreign)
         assert foreign.read_bytes() == before
+    assert "is inside the cache" in call(*command, tiny / "cache.json", "--overwrite", code=4)
     call(*command, tmp_path / "page.html", "--overwrite")
     assert (tmp_path / "page.html").read_bytes() == sheet.read_bytes()
 

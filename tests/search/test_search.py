@@ -10,17 +10,20 @@ import pytest
 
 from embedonce.cache.errors import DamagedError, IdentityMismatchError, LabelSetError, NotACacheError, StorageError
 from embedonce.cache.reader import CacheReader
+from embedonce.cache.removal import remove, videos_removal
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores import registry as stores
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import teacher_loading
 from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.search.index_parts import HEAD, SUFFIX
 from embedonce.pipeline.search.search import find_duplicates, search
 from embedonce.pipeline.search.settings import SearchConfig
 from tests.conftest import make_cache_identity
 from tests.metrics.test_near_duplicates import expected_pairs
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.memory_store import MemoryStore
+from tests.support.sheet_cache import make_sheet_cache
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
 from tests.support.tiny_texts import vector_of, write_texts
 
@@ -315,3 +318,20 @@ def test_too_many_frames_are_not_compared_with_each_other(tiny, monkeypatch):
     monkeypatch.setattr("embedonce.pipeline.search.search.MAX_COMPARED_ROWS", 100)
     with pytest.raises(InputError, match="180 are more than 100; choose some with --split"):
         find_duplicates(SearchConfig(cache_dir=tiny, duplicates=True))
+
+
+def test_nothing_is_left_of_removed_videos_in_any_index_of_the_cache(tmp_path):
+    root, indexes = make_sheet_cache(tmp_path / "cache"), tmp_path / "indexes"
+    reader = open_reader(root)
+    removed = reader.all_embeddings("000001")[:, 0].tobytes()
+    query = {"video": "take2", "time": 1.0, "index_dir": indexes}
+    search(root, **query)
+    (folder,) = indexes.iterdir()
+    shutil.copytree(folder, indexes / f"{folder.name}-{'0' * 24}")  # as of a student, which is not searched again
+    remove(root, videos_removal([reader.records["000001"].segments[0].video_uid], is_withdrawal=True))
+    search(root, **query)
+    assert not any(removed in path.read_bytes() for path in indexes.glob("*/*"))
+    remove(root, videos_removal(open_reader(root).video_uids, is_withdrawal=True))
+    with pytest.raises(InputError, match="has no frames to search"):
+        search(root, **query)
+    assert len(list(indexes.glob(f"*/{HEAD}"))) == 2 and not list(indexes.glob(f"*/*{SUFFIX}"))

@@ -122,6 +122,15 @@ def test_files_of_others_are_not_replaced(tiny, tmp_path):
         assert path.read_text() != "mine"
 
 
+def test_results_are_two_files_outside_of_caches(tiny, tmp_path):
+    query = ("--cache-dir", tiny, "--text", "cup")
+    same = (*query, "--html", tmp_path / "found", "--json", tmp_path / "." / "found")
+    assert "--json and --html are both" in run(*same, code=2)
+    for option in ("--html", "--json"):
+        assert "is inside the cache" in run(*query, option, tiny / "found", code=4)
+    assert not (tmp_path / "found").exists() and not (tiny / "found").exists()
+
+
 def test_a_missing_folder_is_named_before_any_work(tiny, tmp_path, loader):
     for option in ("--html", "--json"):
         output = run("--cache-dir", tiny, "--text", "cup", option, tmp_path / "gone" / "file", code=2)
