@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from types import ModuleType
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
 from embedonce.models.errors import ModelError
 
@@ -13,7 +13,25 @@ from embedonce.models.errors import ModelError
 TOKENIZER_PACKAGES = {name: name for name in ("transformers", "sentencepiece", "tokenizers")} | {
     "tiktoken": "sentencepiece"
 }
+PUBLIC_HUB = "https://huggingface.co"
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def hub_endpoint() -> str | None:
+    """The address of the hub that HF_ENDPOINT names; None for the public one. ModelError if it is no address."""
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    if endpoint is not None and not _is_address(endpoint):
+        shown = endpoint.rpartition("@")[2]  # without a password
+        raise ModelError(f"HF_ENDPOINT is {shown!r}, not an address such as {PUBLIC_HUB}: correct or unset it")
+    return endpoint
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def quiet_hub() -> None:
@@ -21,10 +39,13 @@ def quiet_hub() -> None:
 
     Without an address of the hub's host and without a proxy, downloads would be retried for a minute; offline, cached
     files still load and downloads fail at once. Retry messages are silenced: the final error has the reason.
+    ModelError if HF_ENDPOINT is no address.
     """
+    endpoint = hub_endpoint()
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     is_decided = "HF_HUB_OFFLINE" in os.environ  # by the user or an earlier call; a DNS lookup can take seconds
-    if not is_decided and not any(os.environ.get(name) for name in PROXIES) and not _has_address():
+    has_proxy = any(os.environ.get(name) for name in PROXIES)
+    if not is_decided and not has_proxy and not _has_address(endpoint or PUBLIC_HUB):
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
@@ -60,9 +81,8 @@ def missing_package(problem: str) -> str | None:
     return None
 
 
-def _has_address() -> bool:
-    host = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+def _has_address(url: str) -> bool:
     try:
-        return bool(socket.getaddrinfo(host, 443))
+        return bool(socket.getaddrinfo(urlsplit(url).hostname, 443))
     except OSError:
         return False

@@ -128,7 +128,7 @@ ARROWS = {
     "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming predict progress "
     "search settings training",
     "distillation": "checkpoints console evaluation export extraction files settings training",
-    "hub": "checkpoints console embedding_files export files progress runtimes",
+    "hub": "checkpoints console embedding_files export files progress runtimes settings",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
     "commands": "console distillation embedding_files energon environment evaluation export extraction files frames "
     "hub labeling predict processes progress reporting search settings sources tracking training",

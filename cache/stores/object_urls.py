@@ -12,6 +12,8 @@ _PATIENT = {"connect_timeout": 10, "read_timeout": 60, "retries": {"mode": "stan
 _MAX_NAME_BYTES = 900  # S3 and Google allow 1,024 with the prefix
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\?#*\[\]]|::|://")
 
+_SECRET = re.compile(r"(?<=://)[^/?#]*@|[?#].*", re.DOTALL)  # what a message does not show of a URL
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -47,7 +49,9 @@ def parsed(url: str) -> tuple[str, Scheme]:
     """(scheme, what is known about it) of a URL. StorageError if it cannot be one of an object store."""
     name = url.partition("://")[0].lower()
     if name not in SCHEMES:
-        raise StorageError(f"{brief(url)}: the scheme {brief(name)} is not one of {', '.join(SCHEMES)}")
+        raise StorageError(
+            f"{brief(_SECRET.sub('', url))}: the scheme {brief(name)} is not one of {', '.join(SCHEMES)}"
+        )
     parts = urllib.parse.urlsplit(url)
     if parts.password is not None:
         raise StorageError(

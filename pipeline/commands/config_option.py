@@ -12,6 +12,8 @@ import click
 from embedonce.cache.errors import some
 from embedonce.pipeline.settings.config_files import misfit, read_defaults
 
+_OF_THE_LINE = {"--help", "--config"}  # options that only a command line has
+
 
 def read_config_file(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
     """Make the file's values the defaults of this command; unknown names and values of other types are refused."""
@@ -52,7 +54,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _options_by_name(command: click.Command) -> dict[str, click.Parameter]:
-    params = [param for param in command.get_params(click.Context(command)) if param.name != "help"]
+    params = [param for param in command.get_params(click.Context(command)) if not _OF_THE_LINE & set(param.opts)]
     shown = [param for param in params if not getattr(param, "hidden", False)]
     aliases = {opt.lstrip("-").replace("-", "_"): param for param in shown for opt in param.opts}
     return aliases | {str(param.name): param for param in shown}

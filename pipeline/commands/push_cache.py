@@ -67,7 +67,8 @@ def push_cache(
         with tempfile.TemporaryDirectory(prefix="embedonce-push-") as work:
             push(hub, share, revision, Path(work))
     echo(f"{hub.address}: {len(share.manifest.files)} files")
-    echo(f"{next_line('pull-cache', {'output_dir': Path(repo.rpartition('/')[2])})} {repo}")
+    options = {"output_dir": Path(repo.rpartition("/")[2]), "revision": revision}
+    echo(f"{next_line('pull-cache', options)} {repo}")
 
 
 def _lines(share: "Share") -> list[str]:

@@ -37,9 +37,9 @@ class RunLog(logging.Handler):
     """A file that log records are written to. Raises OSError if it cannot be created."""
 
     def __init__(self, folder: Path, command: str):
-        super().__init__(logging.DEBUG)
         self._started, self._is_broken = time.monotonic(), False
         self.path, self._file = _create(folder, f"embedonce_{command}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        super().__init__(logging.DEBUG)  # last: at the end of the process, logging closes each one that it knows
         for line in _head(command):
             self.write(line)
 

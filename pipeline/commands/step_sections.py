@@ -36,7 +36,7 @@ def _options(place: str, command: click.Command, values: object) -> dict[str, ob
     named = {str(name).replace("-", "_"): value for name, value in values.items()}
     if len(named) < len(values):
         raise _refused(f"{place} sets an option twice, once with _ and once with -")
-    for name in DECIDED:
+    for name in (*DECIDED, "dry_run"):
         if name in named:
             raise _refused(f"{place} sets {name}, which distill decides for all steps: leave it out")
     checked = checked_values(command, place, named)

@@ -10,10 +10,9 @@ from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.evaluation.held_out import held_out
-from embedonce.pipeline.evaluation.output_files import EVALUATE_SETTINGS, EVALUATION
+from embedonce.pipeline.evaluation.output_files import ALWAYS_WRITTEN, EVALUATE_SETTINGS
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.files.recognition import changed_options
-from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME
 from embedonce.pipeline.metrics.results_file import read_results
 
 CHECKPOINT, CLIPS = "checkpoint_sha256", "clips_sha256"
@@ -30,8 +29,7 @@ def evaluated_inputs(config: EvaluateConfig, clips: ClipDataset) -> dict[str, st
 
 def why_evaluate(config: EvaluateConfig) -> str | None:
     """Why these settings must be evaluated; None if the output folder holds just this evaluation."""
-    required = (name for name in EVALUATION if name != CALIBRATION_NAME)  # few clips are not calibrated
-    if not all((config.output_dir / name).exists() for name in required):
+    if not all((config.output_dir / name).exists() for name in ALWAYS_WRITTEN):
         return "there is no evaluation yet"
     if changed := changed_options((config.output_dir / EVALUATE_SETTINGS).read_bytes(), config, MAY_DIFFER):
         return f"{', '.join(changed)} changed"

@@ -33,6 +33,7 @@ EVALUATION: dict[str, Recognizer] = {
     CALIBRATION_NAME: is_calibration,
     RESULTS_NAME: partial(is_object, keys=("schema_version", "student", "teacher")),
 }
+ALWAYS_WRITTEN = EVALUATION.keys() - {CALIBRATION_NAME}  # a calibration needs enough labeled clips
 COMPARISON: dict[str, Recognizer] = {
     COMPARE_SETTINGS: partial(is_settings, kind=CompareConfig),
     COMPARISON_CSV: partial(is_table, columns=_FIRST_COLUMNS),

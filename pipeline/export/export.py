@@ -87,10 +87,10 @@ def export(config: ExportConfig) -> Export:
     sizes = {name: len(data) for name, data in files.items()}
     teacher_top1 = accuracy.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
     clip_facts = HeldOutFacts(labels.name, config.split, calibration_split, trained.top1, teacher_top1)
-    files[CARD_NAME] = model_card(facts, clip_facts, sizes, parity, formats).encode()
     files[PARITY_NAME] = json.dumps({name: figures.as_dict() for name, figures in parity.items()}, indent=2).encode()
     files |= copied_calibration(config.student_checkpoint.parent / CALIBRATION_NAME, digest)
-    files[SOURCE_NAME] = source_file(config)
+    files[SOURCE_NAME] = source_file(config, files)
+    files[CARD_NAME] = model_card(facts, clip_facts, sizes, parity, formats).encode()  # may be edited
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
     steps = (line for export_format in formats.values() for line in export_format.next_steps(config.output_dir))

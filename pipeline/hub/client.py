@@ -5,14 +5,15 @@ huggingface_hub is imported when a client is made.
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedonce.models.hub import hub_endpoint
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.hub.failures import explanation
+from embedonce.pipeline.settings.paths import without_secrets, without_secrets_in
 
 Additions = Sequence[Any]  # of huggingface_hub.CommitOperationAdd
 
@@ -31,23 +32,30 @@ class RemoteFile:
 
 
 class Hub:
-    """One repository on the hub. kind: "dataset" or "model". All methods raise HubError."""
+    """One repository on the hub. kind: "dataset" or "model". All methods raise HubError.
+
+    ModelError if HF_ENDPOINT is no address.
+    """
 
     def __init__(self, repo: str, kind: str):
         self.repo, self.kind = repo, kind
+        self._endpoint = hub_endpoint()
         import huggingface_hub
         from huggingface_hub.utils import disable_progress_bars
 
         disable_progress_bars()  # they are one for each file
         logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # of retries; the final error has the reason
         self._module = huggingface_hub
-        self._endpoint = os.environ.get("HF_ENDPOINT") or None
         self._api = huggingface_hub.HfApi(endpoint=self._endpoint)
 
     @property
     def address(self) -> str:
-        """The page of the repository."""
-        return f"{self._api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
+        """The page of the repository, without user name and password if the hub is reached by some."""
+        return f"{self._host}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
+
+    @property
+    def _host(self) -> str:
+        return without_secrets(self._api.endpoint)
 
     def check_login(self) -> None:
         """HubError unless there is a token that the hub accepts."""
@@ -116,14 +124,15 @@ class Hub:
         except PipelineError:
             raise
         except Exception as error:
-            sentence = explanation(error, f"{self.kind} {self.repo}", action, self._api.endpoint, revision)
+            sentence = explanation(error, f"{self.kind} {self.repo}", action, self._host, revision)
             if sentence is None:
                 raise
-            raise HubError(_without_token(sentence)) from error
+            raise HubError(_without_secrets(sentence)) from error
 
 
-def _without_token(text: str) -> str:
+def _without_secrets(text: str) -> str:
+    """Without the token, and without the signatures in addresses that large files are sent to."""
     from huggingface_hub import get_token
 
     token = get_token()
-    return text.replace(token, "***") if token else text
+    return without_secrets_in(text.replace(token, "***") if token else text)

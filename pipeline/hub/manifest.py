@@ -12,6 +12,7 @@ from embedonce.pipeline.hub.cache_files import SharedFile, is_cache_file
 from embedonce.pipeline.hub.embedding_tables import is_table_file
 
 FORMAT = 1
+MAX_BYTES = 1 << 30  # of a manifest
 CACHE, EMBEDDINGS = "cache", "embeddings"
 _IS_ALLOWED: dict[str, Callable[[str], bool]] = {CACHE: is_cache_file, EMBEDDINGS: is_table_file}
 

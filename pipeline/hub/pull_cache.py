@@ -20,7 +20,7 @@ from embedonce.pipeline.files.disk_space import check_space
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.hub.cache_files import SharedFile
 from embedonce.pipeline.hub.client import Hub
-from embedonce.pipeline.hub.manifest import CACHE, Manifest, ManifestError, parsed
+from embedonce.pipeline.hub.manifest import CACHE, MAX_BYTES, Manifest, ManifestError, parsed
 from embedonce.pipeline.hub.repositories import MANIFEST_NAME
 from embedonce.pipeline.progress import Progress
 
@@ -61,7 +61,9 @@ def pull(hub: Hub, output: Path, revision: str | None) -> Manifest:
 
 
 def _check_output(output: Path) -> None:
-    """InputError if there is anything at the path but an empty folder."""
+    """InputError if there is anything at the path but an empty folder, or if that is the current one."""
+    if output.absolute() == Path.cwd():
+        raise InputError(f"--output-dir {output} is the folder that you are in; name one that does not exist yet")
     if os.path.lexists(output) and not (output.is_dir() and not output.is_symlink() and not any(output.iterdir())):
         raise InputError(f"{output} exists already; choose another --output-dir")
 
@@ -86,6 +88,8 @@ def _manifest(hub: Hub, head: str, partial: Path) -> Manifest:
             f"{hub.address} has no {MANIFEST_NAME}: it is not a shared cache, or its upload was not finished; the one "
             "who uploads it can run push-cache again"
         )
+    if remote[MANIFEST_NAME].size > MAX_BYTES:
+        raise ManifestError(f"{hub.address}: its {MANIFEST_NAME} has {remote[MANIFEST_NAME].size} bytes, too many")
     hub.download(MANIFEST_NAME, head, partial)
     manifest = parsed((partial / MANIFEST_NAME).read_bytes(), hub.address)
     for file in manifest.files:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import safetensors
 
+from embedonce.cache.commit import sha256
 from embedonce.models.plain_files import read_plain
 from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.export.card import CARD_NAME
 from embedonce.pipeline.export.folder import MARK, file_names
+from embedonce.pipeline.export.source import exported_checkpoint
 from embedonce.pipeline.export.weights import BACKBONE_NAME, CONFIG_NAME, PARTS_NAME
 from embedonce.pipeline.files.recognition import is_sealed, sealed
 from embedonce.pipeline.hub.client import Hub
@@ -53,13 +55,17 @@ def _facts(folder: Path, files: dict[str, bytes]) -> dict:
 
 
 def _checkpoint(path: Path, facts: dict, folder: Path) -> bytes:
-    """The bytes of a checkpoint. InputError unless it is of the exported student, as far as its settings show."""
+    """The bytes of a checkpoint. InputError unless it is the one that was exported, or if the export does not say
+    which one that was, one of the same settings."""
     from embedonce.pipeline.checkpoints.checkpoint import load_student
 
     _, meta = load_student(path)
+    data, exported = read_plain(path, MAX_BYTES), exported_checkpoint(folder)
+    if exported is not None and exported != sha256(data):
+        raise InputError(f"{path} is not the checkpoint that was exported to {folder}; export it first")
     if facts["student"] != json.loads(json.dumps(asdict(meta.student))) or facts["classes"] != list(meta.classes):
         raise InputError(f"{path} is another student than the one exported to {folder}; export it first")
-    return read_plain(path, MAX_BYTES)
+    return data
 
 
 def _card(text: str, repo: str, license_id: str) -> str:

@@ -34,12 +34,12 @@ def register_tracker(name: str, location: str) -> None:
 
 
 def load_tracker(name: str) -> type[Tracker]:
-    """The class of this name. InputError if its package is not installed, or cannot be imported."""
+    """The class of this name. InputError if its module cannot be imported, or has no such class."""
     module, _, attribute = TRACKERS[name].partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except ImportError as error:
-        problem = " ".join(str(error).split())
+    except Exception as error:  # whatever a package of others raises
+        problem = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"--report-to {name} needs a package that cannot be imported ({problem}): leave it out, or install it with "
             "pip install 'embedonce[tracking]'"

@@ -1,8 +1,9 @@
 """Tells the trackers of a run what they are to know, and keeps the training going when one of them fails."""
 
+import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ class Reports:
     """The trackers of one student's training."""
 
     def __init__(self, names: Collection[str], run: TrackedRun):
+        kinds = {name: load_tracker(name) for name in names if name != CSV}
         self._trackers: dict[str, Tracker] = {}
-        for name in names:
-            if name != CSV:
-                self._trackers[name] = load_tracker(name)()
-        self._each("start", lambda tracker: tracker.start(run))
+        for name, kind in kinds.items():
+            with self._dropped_if_it_fails(name, "start"):
+                tracker = kind()
+                tracker.start(run)
+                self._trackers[name] = tracker
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """entry: the log of an epoch, of which numbers are reported."""
@@ -45,13 +48,18 @@ class Reports:
 
     def _each(self, what: str, call: Callable[[Tracker], None]) -> None:
         for name, tracker in tuple(self._trackers.items()):
-            try:
+            with self._dropped_if_it_fails(name, what):
                 call(tracker)
-            except Exception as error:  # whatever a library of others raises, such as without a network
-                del self._trackers[name]
-                reason = " ".join(str(error).split()) or type(error).__name__
-                log.warning("%s failed (%s: %s); the training goes on without it", name, what, reason)
-                log.debug("%s", name, exc_info=error)
+
+    @contextlib.contextmanager
+    def _dropped_if_it_fails(self, name: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever a library of others raises, such as without a network
+            self._trackers.pop(name, None)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            log.warning("%s failed (%s: %s); the training goes on without it", name, what, reason)
+            log.debug("%s", name, exc_info=error)
 
 
 def run_id(folder: Path, is_new: bool) -> str:

@@ -114,10 +114,12 @@ def test_a_log_that_cannot_be_written_is_mentioned_once(tmp_path, monkeypatch):
     def refused(*arguments, **options):
         raise PermissionError(13, "Permission denied", "a.log")
 
+    known = list(logging._handlerList)
     with monkeypatch.context() as patch:
         patch.setattr("embedonce.pipeline.commands.run_log._create", refused)
         output = call(*CONVERT, "--debug")
     assert output.count("no log file can be written") == 1 and "6 shards written" in output
+    assert not [made for made in logging._handlerList if made not in known and isinstance(made(), RunLog)]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -10,6 +10,7 @@ from tests.support.planned_cache import make_planned_cache
 
 EXPECTED = (
     ("s4://bucket/cache", 5, "the scheme 's4' is not one of s3, s3a, gs"),
+    ("https://user:secret@host/c?sig=secret", 5, "'https://host/c': the scheme 'https' is not one of"),
     ("gs://bucket/cache", 5, "pip install"),
     ("s3:///cache", 5, "has no bucket; write s3://BUCKET/PREFIX"),
     ("s3://user:secret@bucket/cache", 5, "URLs must not contain passwords"),

@@ -131,6 +131,21 @@ def test_names_of_a_manifest_lead_nowhere_else_and_other_forms_are_a_sentence(ca
     assert {path.name for path in (tmp_path / ".copy.pull").iterdir()} <= {MANIFEST, ".pulled-from", ".cache"}
 
 
+def test_a_huge_manifest_is_not_downloaded(cache, hub, tmp_path, monkeypatch):
+    push(cache)
+    monkeypatch.setattr("embedonce.pipeline.hub.pull_cache.MAX_BYTES", 100)
+    hub.requests.clear()
+    assert "bytes, too many" in pull_error(tmp_path, code=4)
+    assert not any("/resolve/" in request for request in hub.requests)
+
+
+def test_the_current_folder_cannot_become_a_cache(cache, hub, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in (".", tmp_path / "here"):
+        assert "is the folder that you are in" in error_of("pull-cache", REPO, "--output-dir", name)
+
+
 def test_what_is_not_a_cache_or_not_there_is_a_sentence(cache, hub, tmp_path):
     assert f"dataset {REPO} does not exist" in pull_error(tmp_path)
     push(cache)

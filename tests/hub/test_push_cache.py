@@ -126,7 +126,7 @@ def test_the_manifest_lists_every_file_with_its_hash(cache, hub):
 
 
 def test_a_branch_is_pushed_and_pulled(cache, hub, tmp_path):
-    push(cache, "--revision", "v2")
+    assert "pull-cache --output-dir kitchen --revision v2 ann/kitchen" in push(cache, "--revision", "v2")
     assert MANIFEST not in hub.content(REPO) and MANIFEST in hub.content(REPO, branch="v2")
     assert "is not a shared cache" in pull_error(tmp_path, code=4)
     pull(tmp_path, "--revision", "v2")

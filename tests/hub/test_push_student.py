@@ -1,5 +1,6 @@
 """A student that is pushed to the hub is loaded from there by timm; nothing of this machine goes with it."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from embedonce.models.student import VideoStudent
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.checkpoint import CheckpointTeacher
 from embedonce.pipeline.export.folder import MARK, publish
+from embedonce.pipeline.export.settings import ExportConfig
+from embedonce.pipeline.export.source import SOURCE_NAME, source_file
 from embedonce.pipeline.export.weights import weight_files
 from tests.commands.test_cli import call, error_of
 from tests.models.test_deploy import student_of
@@ -78,6 +81,16 @@ def test_a_checkpoint_is_uploaded_beside_its_export(student, export, hub, tmp_pa
     assert hub.repositories["model", REPO].is_private
     other = write_checkpoint(student, tmp_path / "other.pt", classes="abcdefx")
     assert "is another student than the one exported" in error_of(*words(export, "--student-checkpoint", other))
+
+
+def test_a_checkpoint_with_other_weights_is_refused(student, export, hub, tmp_path):
+    path = write_checkpoint(student, tmp_path / "best_student.pt")
+    (export / SOURCE_NAME).write_bytes(source_file(ExportConfig(tmp_path, path, export), {}))
+    call(*words(export, "--student-checkpoint", path))
+    retrained = copy.deepcopy(student)
+    torch.nn.init.ones_(next(retrained.parameters()))
+    other = write_checkpoint(retrained, tmp_path / "other.pt")  # of the same settings
+    assert "is not the checkpoint that was exported" in error_of(*words(export, "--student-checkpoint", other))
 
 
 def test_a_second_push_replaces_the_first_and_nothing_else(export, hub):

@@ -26,6 +26,9 @@ class Recorder:
     runs: ClassVar[list["Recorder"]] = []
     failing = ""
 
+    def __init__(self):
+        self._fail("make")
+
     def start(self, run: TrackedRun) -> None:
         self.run, self.logged, self.is_closed = run, [], False
         Recorder.runs.append(self)
@@ -103,6 +106,14 @@ def test_a_tracker_that_fails_is_dropped_with_one_warning(recorder, caplog, what
     assert len(recorder.runs[0].logged) == {"start": 0, "log": 1, "close": 2}[what]
 
 
+def test_a_tracker_that_cannot_be_made_is_dropped_too(recorder, caplog):
+    recorder.failing = "make"
+    Reports(("recorder",), RUN).log(ENTRY)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "recorder failed (start: no network at all); the training goes on without it"
+    ]
+
+
 def test_only_numbers_are_reported(recorder):
     reports = Reports(("recorder",), RUN)
     reports.log(ENTRY)
@@ -116,6 +127,16 @@ def test_a_missing_package_is_one_sentence_before_anything_is_trained(tmp_path, 
     with pytest.raises(InputError, match=r"^--report-to wandb needs a package .* pip install 'embedonce\[tracking\]'$"):
         training.train(config)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('an old library')", "Other = 1"])
+def test_a_tracker_whose_module_does_not_work_is_one_sentence(recorder, tmp_path, monkeypatch, code):
+    (tmp_path / "tracker_of_mine.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tracker_of_mine", raising=False)
+    register_tracker("mine", "tracker_of_mine:Tracker")
+    with pytest.raises(InputError, match="--report-to mine needs a package that cannot be imported"):
+        check_trackers(("mine",))
 
 
 @pytest.mark.parametrize("names", ["", "csv,csv", "mlflow", "csv, wandb"])
