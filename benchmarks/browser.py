@@ -22,10 +22,11 @@ from PIL import Image
 from benchmarks.measuring import finish, machine
 from benchmarks.process_usage import tree_seconds
 from embedonce.models.student import build_student, student_config
-from embedonce.pipeline.export.facts import ExportFacts, Preprocessing
+from embedonce.pipeline.export.facts import ExportFacts
 from embedonce.pipeline.export.format import ExportInputs
 from embedonce.pipeline.export.formats.web import WebPage
 from embedonce.pipeline.export.web_page import runtime
+from embedonce.pipeline.frames.preprocessing import Preprocessing
 from tests.support.devtools import Page, opened, served
 
 RATE, DIM, CLASSES, FRAMES_PER_CLIP = 30, 512, 12, 8

@@ -10,8 +10,9 @@ from PIL import Image
 from embedonce.cache.errors import StorageError
 from embedonce.cache.labels import ZERO_SHOT
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, CacheIdentity, Status
 from embedonce.cache.text_store import StoredVectors
+from embedonce.cache.timelines import shown_seconds
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
@@ -119,8 +120,22 @@ def stored_frame(reader: CacheReader, table: RowTable, video: str, time: float) 
             f"--time {time:g} is outside of video {video}, whose frames in the cache are from {times[0]:.1f} to "
             f"{end:.1f} s"
         )
+    if (status := _status_at(reader, uid, time)) != Status.OK:
+        raise InputError(f"video {video} has no frame at --time {time:g}: it is {status.name.lower()} there")
     number = int(np.searchsorted(times, time, side="right")) - 1
     return StoredFrame(uid, float(times[number]), int(rows[number]))
+
+
+def _status_at(reader: CacheReader, uid: str, time: float) -> Status:
+    """The status of the last requested time that is not after a time; OK before the first one."""
+    asked, status = -np.inf, Status.OK
+    for _, _, segment in reader.segments_of(uid):
+        t_sec = shown_seconds(segment, reader.identity)
+        earlier = np.flatnonzero((t_sec <= time + TIME_TOLERANCE_SEC) & (t_sec > asked))
+        if len(earlier):
+            last = earlier[t_sec[earlier].argmax()]
+            asked, status = t_sec[last], Status(segment.request_status[last])
+    return status
 
 
 def _uid_of(reader: CacheReader, table: RowTable, video: str) -> str:

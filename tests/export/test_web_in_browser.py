@@ -15,10 +15,11 @@ from PIL import Image
 from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.inference import predict
-from embedonce.pipeline.export.facts import clip_seconds, facts_of
+from embedonce.pipeline.export.facts import facts_of
 from embedonce.pipeline.export.format import ExportInputs
 from embedonce.pipeline.export.formats.web import WebPage
 from embedonce.pipeline.frames.canonical_frame import canonical_size, crop
+from embedonce.pipeline.frames.preprocessing import clip_seconds
 from embedonce.pipeline.frames.views import evaluation_box
 from embedonce.pipeline.video.color import Scaler
 from tests.support.browser import find_chromium

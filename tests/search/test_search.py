@@ -223,6 +223,14 @@ def test_videos_and_times_that_do_not_exist(extracted, tiny):
             search(tiny, video="v1", time=time)
 
 
+def test_a_time_in_a_gap_shows_nothing(tmp_path):
+    cache = make_sheet_cache(tmp_path / "cache")
+    for time, reason in ((1.2, "corrupt"), (4.5, "redacted"), (7.9, "reshaped"), (11.9, "missing")):
+        with pytest.raises(InputError, match=rf"broken.mp4 has no frame at --time {time:g}: it is {reason} there"):
+            search(cache, video="garden/broken.mp4", time=time)
+    assert search(cache, video="garden/broken.mp4", time=2.5, top=1)  # the first time after a gap
+
+
 def test_images_that_cannot_be_read(tiny, tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(InputError, match=r"text.jpg cannot be used: text.jpg: it is not an image of a format"):
