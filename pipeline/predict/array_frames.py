@@ -17,12 +17,17 @@ def checked_image(image: np.ndarray) -> np.ndarray:
     return image
 
 
+def _are_times(seconds: np.ndarray, count: int) -> bool:
+    """Whether these are `count` finite, increasing seconds."""
+    return seconds.shape == (count,) and bool(np.isfinite(seconds).all() and (np.diff(seconds) > 0).all())
+
+
 def array_frames(
     frames: np.ndarray, times: Sequence[float] | None, preprocessing: Preprocessing
 ) -> Iterator[Sampled | End]:
     """frames: (N, H, W, 3) uint8 RGB, upright. times: their (N,) seconds, increasing. ValueError for others."""
     seconds = None if times is None else np.asarray(times, np.float64)
-    if seconds is None or seconds.shape != (len(frames),) or not (np.diff(seconds) > 0).all():
+    if seconds is None or not _are_times(seconds, len(frames)):
         raise ValueError(f"give times=: {len(frames)} increasing seconds, one for each frame")
     for second, frame in zip(seconds.tolist(), frames, strict=True):
         yield Sampled((second,), from_array(checked_image(frame), preprocessing))

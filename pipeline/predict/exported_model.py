@@ -71,6 +71,10 @@ def exported_model(folder: Path, device: str = "auto") -> ExportedModel:
     gpu = 0 if device != "cpu" and has_gpu_support() else None
     with as_pipeline_error(f"{folder} cannot be run by ONNX Runtime", "run export-student again"):
         frame_model, clip_model = Session(frames, gpu=gpu), Session(folder / CLIP_MODEL, gpu=gpu)
+    if frame_model.metadata.get(KEY) != clip_model.metadata.get(KEY):
+        raise CheckpointError(
+            f"{folder} has files of two exports: {frames.name} and {CLIP_MODEL} differ in their facts"
+        )
     return ExportedModel(frame_model, clip_model, read_facts(frames, frame_model.metadata))
 
 
@@ -83,7 +87,8 @@ def read_facts(path: Path, metadata: dict[str, str]) -> ModelFacts:
     version = values.get("format") if isinstance(values, dict) else None
     if isinstance(values, dict) and version != FORMAT:
         raise CheckpointError(f"{path} has export format {brief(version)}; this program reads format {FORMAT}")
-    problem = find_mismatch(values, _FORM | {name: form for name, form in _OPTIONAL.items() if name in (values or {})})
+    given = values if isinstance(values, dict) else {}
+    problem = find_mismatch(values, _FORM | {name: form for name, form in _OPTIONAL.items() if name in given})
     if problem:
         raise CheckpointError(f"{path} was not exported by export-student: its metadata {problem}")
     names = Preprocessing.__dataclass_fields__

@@ -13,6 +13,7 @@ import numpy as np
 
 from embedonce.cache import commit
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME
 from embedonce.pipeline.predict.annotated_video import AnnotatedVideo, annotate_file
 from embedonce.pipeline.predict.opened_source import CameraOpener
 from embedonce.pipeline.predict.prediction import Prediction
@@ -144,6 +145,16 @@ def _lines(config: PredictConfig, write: Callable[[str], Any]) -> Iterator[Calla
             file.close()
 
 
+def _used_file(config: PredictConfig, path: Path) -> str | None:
+    """What of the student an output would replace; None if nothing."""
+    beside = (config.student if config.student.is_dir() else config.student.parent) / CALIBRATION_NAME
+    if config.student.is_dir() and path.resolve().parent == config.student.resolve():
+        return "in the folder of the student"
+    if path.resolve() == config.student.resolve():
+        return "the student"
+    return "its calibration" if path.resolve() == (config.calibration or beside).resolve() else None
+
+
 def _check_outputs(config: PredictConfig, names: list[SourceName]) -> None:
     """InputError if an output exists, is one of the sources, or cannot be written."""
     if config.annotated is not None:
@@ -156,6 +167,8 @@ def _check_outputs(config: PredictConfig, names: list[SourceName]) -> None:
             raise InputError(f"{option} {path} is a folder; name a file")
         if any(path.exists() and os.path.samefile(path, name.place) for name in names if name.kind == FILE):
             raise InputError(f"{option} {path} is one of the sources; name another file")
+        if used := _used_file(config, path):
+            raise InputError(f"{option} {path} is {used}, which this run reads; name another file")
         if path.exists() and not config.overwrite:
             raise InputError(f"{option} {path} exists; name another file, or give --overwrite to replace it")
         commit.make_folder(path.parent)

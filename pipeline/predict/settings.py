@@ -10,7 +10,7 @@ from embedonce.pipeline.settings.options import CACHE, DATA, OUTPUT, STUDENT, se
 
 AUTO = "auto"
 MAX_WINDOW_SEC = 3600.0
-SECONDS = ranges.positive(MAX_WINDOW_SEC)
+SECONDS = ranges.positive(MAX_WINDOW_SEC, smallest=1e-3)  # times are written in milliseconds
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,5 @@ class PredictConfig(Settings):
             raise ValueError("name a video, a folder of videos, a URL, or a camera such as camera:0")
         is_mp4 = self.annotated is None or self.annotated.suffix.lower() == ".mp4"
         self._require(is_mp4, "annotated", "a file whose name ends with .mp4")
-        if self.annotated is not None and self.annotated == self.output:
+        if self.annotated and self.output and self.annotated.resolve() == self.output.resolve():
             raise ValueError(f"--output and --annotated are the same file, {self.output}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from embedonce.cache.limits import brief
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME, Calibration, read_calibration
 from embedonce.pipeline.predict.array_frames import array_frames, checked_image
@@ -15,11 +16,10 @@ from embedonce.pipeline.predict.model import Model, ModelFacts
 from embedonce.pipeline.predict.opened_source import FILE_BATCH, CameraOpener, OpenedSource, Reading
 from embedonce.pipeline.predict.prediction import Prediction
 from embedonce.pipeline.predict.scoring import ScoreSettings
+from embedonce.pipeline.predict.settings import AUTO, PredictConfig
 from embedonce.pipeline.predict.source_names import SourceName, source_names
 from embedonce.pipeline.predict.windows import Windows, predictions
 from embedonce.pipeline.video.live import open_camera
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class PredictOptions:
     top: classes to list. threshold: least probability of a label, or "auto": those of the calibration, if there is
     one. smoothing: weight, below 1, of the previous windows in a moving average of probabilities; 0: none.
     max_seconds: to read of each source. stall_timeout: seconds without a frame after which a live source is given up.
+    ValueError for values that the command refuses.
     """
 
     fps: float | None = None
@@ -39,6 +40,9 @@ class PredictOptions:
     smoothing: float = 0.0
     max_seconds: float | None = None
     stall_timeout: float = 10.0
+
+    def __post_init__(self):
+        PredictConfig.check_values(vars(self))
 
 
 class Student:
@@ -152,11 +156,16 @@ class Student:
 
 
 def _calibration_of(facts: ModelFacts, path: Path) -> Calibration:
-    """The calibration in this file. CheckpointError if it was fitted to another checkpoint."""
+    """The calibration in this file. CheckpointError if it was fitted to another checkpoint or classes."""
     calibration = read_calibration(path)
+    unknown = next((name for name in calibration.thresholds if name not in facts.classes), None)
     if facts.checkpoint_sha256 != calibration.checkpoint_sha256:
         raise CheckpointError(
             f"{path} is the calibration of another checkpoint; evaluate this one again, give its file with "
             "--calibration, or move that file away"
         )
+    if unknown is not None:
+        raise CheckpointError(f"{path} has a threshold of {brief(unknown)}, which is no class of this student")
+    if calibration.multi_label != facts.multi_label:
+        raise CheckpointError(f"{path} is not a calibration of this student: multi_label differs; evaluate again")
     return calibration

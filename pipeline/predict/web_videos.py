@@ -18,8 +18,8 @@ def web_video(url: str, timeout_sec: float) -> RemoteFile | None:
 
     InputError if the server cannot be reached within this time, or refuses the request.
     """
-    request = urllib.request.Request(encoded(url), headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"})
     try:
+        request = urllib.request.Request(encoded(url), headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"})
         with urllib.request.urlopen(request, timeout=timeout_sec) as answer:
             is_file = answer.status == PARTIAL_CONTENT and not answer.headers["Content-Range"].endswith("/*")
     except urllib.error.HTTPError as error:

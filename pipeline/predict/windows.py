@@ -65,6 +65,8 @@ def _predicted(model: Model, scorer: Scorer, window: Window, source: str, arrive
     if not window.is_sufficient:
         scorer.skip()
         reason = f"{len(window.times)} of {window.num_expected} frames could be used"
+        if not window.num_expected:
+            reason = "it is too short: no frame is sampled in it"
         return Prediction(source, window.start, window.end, None, None, (), len(window.times), reason)
     at = segment_centers(len(window.times), min(model.facts.frames_per_clip, len(window.times)))
     logits = model.classify(window.features[at], window.times[at] - window.start)

@@ -1,7 +1,7 @@
 """The base class of all settings: frozen, validated dataclasses, and the YAML form that is saved with every output."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,15 +27,20 @@ class Settings:
             object.__setattr__(self, name, defaults | getattr(self, name))
         values = self._values()
         check_local_paths(values)
-        for option in self.options():
-            expected = option.violation(values[option.name])
-            if expected is not None:
-                raise ValueError(f"{option.flag} must be {expected}, got {values[option.name]!r}")
+        self.check_values(values)
 
     @classmethod
     def options(cls) -> tuple[Option, ...]:
         """All options of these settings, those of registered plug-ins included."""
         return declared_options(cls)
+
+    @classmethod
+    def check_values(cls, values: Mapping[str, Any]) -> None:
+        """ValueError for the first of these options, by name, whose value cannot be used."""
+        for option in cls.options():
+            expected = option.violation(values[option.name]) if option.name in values else None
+            if expected is not None:
+                raise ValueError(f"{option.flag} must be {expected}, got {values[option.name]!r}")
 
     @classmethod
     def names(cls) -> set[str]:

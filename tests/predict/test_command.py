@@ -121,6 +121,28 @@ def test_a_calibration_of_another_checkpoint_is_refused(world, tmp_path):
     assert "there is no calibration" in error_of(world, 2, world.video("wide"), "--calibration", tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"multi_label": True}, "is not a calibration of this student: multi_label differs; evaluate again"),
+        ({"thresholds": {"flying": 0.5}}, "has a threshold of 'flying', which is no class of this student"),
+    ],
+)
+def test_a_calibration_that_was_changed_is_refused(world, tmp_path, change, problem):
+    path = tmp_path / "changed.json"
+    path.write_bytes(calibration(world, **change).as_json())
+    assert problem in error_of(world, 4, world.video("wide"), "--calibration", path)
+
+
+def test_no_output_replaces_what_the_run_reads(world, own, tmp_path):
+    before = own.read_bytes()
+    beside = own.parent / "calibration.json"
+    for place, what in ((own, "the student"), (own.parent / "x" / ".." / own.name, "the student"), (beside, "its cal")):
+        found = error_of(world, 2, world.video("wide"), "--output", place, "--overwrite", student=own)
+        assert f"is {what}" in found and "which this run reads; name another file" in found
+    assert own.read_bytes() == before and not beside.exists()
+
+
 def test_a_checkpoint_without_preparation_needs_its_cache(world, own):
     content = torch.load(own, weights_only=True)
     del content["preprocessing"]
@@ -223,6 +245,9 @@ def test_a_source_is_never_replaced(world, own):
         (["VIDEO", "--smoothing", "1"], "--smoothing must be at least 0 and below 1, got 1.0"),
         (["VIDEO", "--annotated", "a.avi"], "--annotated must be a file whose name ends with .mp4, got"),
         (["VIDEO", "VIDEO", "--annotated", "a.mp4"], "--annotated makes one video, and there are 2 sources; name one"),
+        (["VIDEO", "--output", "o/a.mp4", "--annotated", "o/x/../a.mp4"], "--output and --annotated are the same file"),
+        (["VIDEO", "--stride", "1e-300"], "--stride must be at least 0.001"),
+        (["http://[bad/x"], "http://[bad/x"),
         (["VIDEO", "--output", "EMPTY"], "--output EMPTY is a folder; name a file"),
         (["VIDEO", "--device", "mps"], "--device mps is not available on this machine; it has cpu"),
     ],

@@ -67,7 +67,7 @@ def test_images_of_other_forms_are_refused(student, images, problem):
         student.embed(images)
 
 
-@pytest.mark.parametrize("times", [None, [0.0], [0.0, 0.0], [1.0, 0.5]])
+@pytest.mark.parametrize("times", [None, [0.0], [0.0, 0.0], [1.0, 0.5], [0.0, np.inf], [np.nan, 1.0]])
 def test_frames_need_increasing_times(student, times):
     with pytest.raises(ValueError, match="give times=: 2 increasing seconds"):
         list(student.predict(np.zeros((2, 64, 64, 3), np.uint8), times=times))
@@ -78,6 +78,21 @@ def test_unknown_options_and_sources_are_refused(student):
         list(student.predict("v.mp4", speed=2))
     with pytest.raises(InputError, match=r"there is no file v.mp4"):
         list(student.predict("v.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"stride": 1e-300}, "--stride must be at least 0.001"),
+        ({"window": 0}, "--window must be greater than 0"),
+        ({"top": 0}, "--top must be"),
+        ({"smoothing": 1.5}, "--smoothing must be"),
+        ({"threshold": -1.0}, "--threshold must be"),
+    ],
+)
+def test_options_have_the_limits_of_the_command(student, options, problem):
+    with pytest.raises(ValueError, match=problem):
+        list(student.predict("v.mp4", **options))
 
 
 def test_the_frames_of_a_window_are_the_middles_of_equal_parts():

@@ -9,14 +9,20 @@ const REASONS = {
   NotReadableError: "The camera is in use by another program.",
 };
 
-// Open a camera and show it in a <video> element. VideoError in plain words.
-export async function openCamera(video) {
+// Open a camera and show it in a <video> element, unless isStopped() by the time it is allowed. VideoError in plain words.
+export async function openCamera(video, isStopped) {
+  closeCamera(video);
   if (!navigator.mediaDevices) {
     throw new VideoError("Browsers open a camera only for pages from https:// or from localhost.");
   }
   try {
     const wish = { video: { facingMode: { ideal: "environment" } }, audio: false };
-    video.srcObject = await navigator.mediaDevices.getUserMedia(wish);
+    const stream = await navigator.mediaDevices.getUserMedia(wish);
+    if (isStopped()) {
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
+    video.srcObject = stream;
     await video.play();
   } catch (error) {
     throw new VideoError(REASONS[error.name] ?? `The camera cannot be opened: ${error.message}`);

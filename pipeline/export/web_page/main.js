@@ -61,8 +61,8 @@ async function useCamera() {
   await run(async (isStopped) => {
     video.removeAttribute("src");
     video.controls = false;
-    await openCamera(video);
-    await recognize(cameraFrames(video, cameraRate(state.facts)), 1, isStopped);
+    await openCamera(video, isStopped);
+    if (!isStopped()) await recognize(cameraFrames(video, cameraRate(state.facts)), 1, isStopped);
   });
 }
 
