@@ -46,7 +46,7 @@ def check_evaluation(config: EvaluateConfig) -> None:
     """InputError if evaluate would overwrite files that it did not write, or the evaluation of another student."""
     folder = config.output_dir
     files = {folder / name: is_own for name, is_own in EVALUATION.items()}
-    check_replaceable(files, config.overwrite, "evaluate", "--output-dir")
+    check_replaceable(files, config.overwrite, "evaluate", "--output-dir", may_be_in_cache=True)
     settings = folder / EVALUATE_SETTINGS
     if config.overwrite or not settings.exists() or not (folder / RESULTS_NAME).exists():
         return
@@ -61,7 +61,7 @@ def check_evaluation(config: EvaluateConfig) -> None:
 def check_comparison(config: CompareConfig) -> None:
     """InputError if compare would overwrite files that it did not write."""
     files = {config.output_dir / name: is_own for name, is_own in COMPARISON.items()}
-    check_replaceable(files, config.overwrite, "compare", "--output-dir")
+    check_replaceable(files, config.overwrite, "compare", "--output-dir", may_be_in_cache=True)
 
 
 def is_same_student(existing: dict, requested: dict) -> bool:

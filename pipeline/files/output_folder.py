@@ -32,13 +32,16 @@ _MAX_HOLDER = 400  # bytes
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-def check_replaceable(files: Mapping[Path, Recognizer], overwrite: bool, made_by: str, instead: str) -> None:
+def check_replaceable(
+    files: Mapping[Path, Recognizer], overwrite: bool, made_by: str, instead: str, may_be_in_cache: bool = False
+) -> None:
     """InputError if one of these files exists and was not written by the command.
 
     overwrite: replace them anyway. made_by: name of the command. instead: the option to choose another place with.
+    may_be_in_cache: files whose names no cache has may be in a folder inside of one.
     StorageError if a file cannot be read, NotACacheError if one is inside a cache.
     """
-    for path in {path.parent: path for path in files}.values():
+    for path in () if may_be_in_cache else {path.parent: path for path in files}.values():
         refuse_nesting(path)
     for path, recognizer in files.items():
         if not exists(path):

@@ -110,7 +110,7 @@ def check_folders(config: TrainConfig, continues: bool) -> None:
     files: dict[Path, Callable[[bytes], bool]] = {config.output_dir / TRAIN_SETTINGS: is_own_config}
     for folder in student_folders(config).values():
         files |= {folder / name: is_own if continues else _unknown for name, is_own in _STUDENT_FILES.items()}
-    check_replaceable(files, config.overwrite, "this run of train-student", "--output-dir")
+    check_replaceable(files, config.overwrite, "this run of train-student", "--output-dir", may_be_in_cache=True)
 
 
 def _unknown(data: bytes) -> bool:
