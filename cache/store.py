@@ -1,5 +1,7 @@
 """Opening a cache for reading or writing, and the rule that a cache has one identity."""
 
+from pathlib import Path
+
 from embedonce.cache import commit, documents
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import AlreadyCommittedError, IdentityMismatchError, NotACacheError, StorageError
@@ -117,6 +119,8 @@ def open_reader(where: Location) -> CacheReader:
 
     DamagedError, which names the command that helps, if its plan is missing or older than what was committed.
     """
+    if isinstance(where, Path) and where.is_file():
+        raise NotACacheError(f"{where} is a file; name the folder of a cache")
     layout = Layout.at(where)
     last_part = last_clip_part(layout)
     reader = CacheReader(layout.store, read_identity(layout.store))

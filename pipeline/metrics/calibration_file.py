@@ -83,8 +83,10 @@ def read_calibration(path: Path) -> Calibration:
         raise ResultsError(f"{path} is not a calibration: it {error.strerror}") from error
     except ValueError as error:
         raise ResultsError(f"{path} is not a calibration: it cannot be read as JSON") from error
-    version = values.get("calibration_version") if isinstance(values, dict) else None
-    if isinstance(values, dict) and version not in (None, VERSION):
+    if not isinstance(values, dict):
+        raise ResultsError(f"{path} is not a calibration: it is not a JSON object; evaluate again")
+    version = values.get("calibration_version")
+    if version not in (None, VERSION):
         raise ResultsError(
             f"{path} has calibration version {brief(version)}, and this program reads {VERSION}; evaluate again"
         )

@@ -4,10 +4,11 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -48,15 +49,19 @@ class Summary:
 
     def line(self, name: str, num_dropped: int | None) -> str:
         """num_dropped: frames of a live source; None for files."""
-        parts = [f"{self.windows} windows"]
+        parts = [_counted(self.windows, "window")]
         parts += [f"{self.uncertain} below their thresholds"] if self.uncertain else []
         parts += [f"{self.lacking} with too few frames"] if self.lacking else []
         if num_dropped is not None:
-            parts.append(f"{num_dropped} frames dropped")
+            parts.append(f"{_counted(num_dropped, 'frame')} dropped")
         if self.latencies:
             median, high = np.percentile(self.latencies, (50, 95))
             parts.append(f"latency {median:.0f} ms (median), {high:.0f} ms (95 %)")
         return f"{name}: {', '.join(parts)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def predict(config: PredictConfig, write: Callable[[str], Any], camera: CameraOpener = open_camera) -> int:
@@ -121,28 +126,46 @@ def _annotated(path: Path | None) -> Iterator[AnnotatedVideo | None]:
         yield video
     finally:
         with interrupts.deferred():
-            video.publish()
+            try:
+                video.publish()
+            except BaseException:
+                video.discard()
+                raise
 
 
 @contextmanager
 def _lines(config: PredictConfig, write: Callable[[str], Any]) -> Iterator[Callable[[str], Any]]:
-    """What takes each line: the file of --output, made with the first line, or write. Every line is flushed."""
-    path, opened = config.output, list[TextIO]()
+    """What takes each line: the file of --output, made with the first line, or write.
+
+    Each line is written at once; one that does not fit on the disk leaves no part of it behind.
+    """
+    path, opened = config.output, list[FileIO]()
     if path is None:
         yield write
         return
 
     def put(line: str) -> None:
         if not opened:
-            opened.append(path.open("w", encoding="utf-8"))
-        opened[0].write(line + "\n")
-        opened[0].flush()
+            opened.append(FileIO(path, "w"))
+        _append(opened[0], f"{line}\n".encode(), path)
 
     try:
         yield put
     finally:
         for file in opened:
             file.close()
+
+
+def _append(file: FileIO, data: bytes, path: Path) -> None:
+    """OSError, with the path, if not all of the data could be written; then the file is as it was before."""
+    before, done = file.tell() if file.seekable() else 0, 0
+    try:
+        while done < len(data):
+            done += file.write(data[done:]) or 0
+    except OSError as error:
+        with suppress(OSError):  # of a pipe
+            file.truncate(before)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _used_file(config: PredictConfig, path: Path) -> str | None:

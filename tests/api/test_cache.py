@@ -202,3 +202,9 @@ def test_what_is_not_a_cache_is_not_opened(path, error, message, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=re.escape(message)):
         embedonce.open_cache(path)
+
+
+def test_a_file_is_not_a_cache(tmp_path):
+    root = make_tiny_cache(tmp_path / "cache", 1)
+    with pytest.raises(NotACacheError, match=r"cache.json is a file; name the folder of a cache"):
+        embedonce.open_cache(root / "cache.json")

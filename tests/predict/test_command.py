@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from embedonce.cache import commit
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.metrics.calibration_file import Calibration
 from tests.support.predicted_videos import PredictedVideos
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.integration
 
@@ -151,6 +155,22 @@ def test_a_checkpoint_without_preparation_needs_its_cache(world, own):
     assert error.endswith("give the cache that it was trained from with --cache-dir")
     found = lines_of(world, world.video("wide"), "--cache-dir", world.folder / "cache", "--window", 1, student=own)
     assert found == lines_of(world, world.video("wide"))
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_a_full_disk_leaves_whole_lines_and_no_part_of_a_video(world, tmp_path, annotated):
+    """A limit on the size of files stands in for the disk."""
+    lines, video = tmp_path / "lines.jsonl", tmp_path / "a.mp4"
+    words = ["--student", world.checkpoint, "--stride", "0.1", *(["--annotated", video] if annotated else [])]
+    limits = (3000, 3000) if annotated else (700, 700)  # lines fit, and the video does not
+    script = f"import resource, cli; resource.setrlimit(resource.RLIMIT_FSIZE, {limits}); cli.run()"
+    command = [sys.executable, "-c", script, "predict", world.video("slow"), "--output", lines, *words]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 5 and "Traceback" not in ran.stderr, ran.stderr
+    found = lines.read_text().splitlines(keepends=True)
+    assert found and all(line.endswith("}\n") and json.loads(line) for line in found)
+    assert annotated or str(lines) in ran.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [lines.name]
 
 
 # -- folders and damage --------------------------------------------------------------------------------------------

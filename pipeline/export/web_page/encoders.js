@@ -13,11 +13,13 @@ class EncoderWorker {
   constructor() {
     this.worker = new Worker("encoder.js", { type: "module" });
     this.waiting = new Map();
+    this.failure = null; // why it has ended
     this.worker.onmessage = ({ data }) => this.settle(data);
     this.worker.onerror = (event) => this.fail(event.message || "a worker could not be started");
   }
 
   call(method, args = [], transfer = []) {
+    if (this.failure) return Promise.reject(new Error(this.failure));
     return new Promise((resolve, reject) => {
       const id = crypto.getRandomValues(new Uint32Array(2)).join();
       this.waiting.set(id, { resolve, reject });
@@ -33,6 +35,7 @@ class EncoderWorker {
   }
 
   fail(message) {
+    this.failure = message;
     for (const { reject } of this.waiting.values()) reject(new Error(message));
     this.waiting.clear();
   }
@@ -87,7 +90,7 @@ export class Encoders {
       batch = null;
       while (batches.length) yield await batches.shift();
     } finally {
-      batch?.worker.call("discard", [batch.name]);
+      batch?.worker.call("discard", [batch.name]).catch(ignore);
     }
   }
 
