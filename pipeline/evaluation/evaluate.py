@@ -22,6 +22,7 @@ from embedonce.models.folding import treatment
 from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.student import VideoStudent, count_parameters
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.cache_fit import check_fit
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.checkpoints.student_teachers import embedded_teachers, main_teacher
 from embedonce.pipeline.clips.inference import Predictions, among_classes, predict, require_finite
@@ -82,7 +83,7 @@ def evaluate(
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
     _, teacher = main_teacher(meta, reader)
-    checkpoint.check_fit(config.student_checkpoint, meta, teacher, labels, student_size, some_classes=True)
+    check_fit(config.student_checkpoint, meta, teacher, labels, student_size, some_classes=True)
     commit.check_writable(config.output_dir)
     with sole_writer(config.output_dir, "evaluate"), temporary_ledger(config.output_dir) as ledger:
         reader.share_ledger(ledger)  # of the loader processes and this one

@@ -14,6 +14,7 @@ from embedonce.cache import commit
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.cache_fit import check_fit
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.checkpoints.student_teachers import main_teacher
 from embedonce.pipeline.clips.dataset import ClipDataset
@@ -65,7 +66,7 @@ def export(config: ExportConfig) -> Export:
     reader = open_cache(config)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
-    checkpoint.check_fit(config.student_checkpoint, meta, main_teacher(meta, reader)[1], labels)
+    check_fit(config.student_checkpoint, meta, main_teacher(meta, reader)[1], labels)
     commit.check_writable(folder.parent)  # the new folder is written there before it is renamed
     clips = held_out(config.evaluation_settings(config.split, config.num_samples), meta, reader, labels)
     digest = commit.sha256(config.student_checkpoint.read_bytes())

@@ -4,11 +4,12 @@ Every field declares the form of its JSON value. Fields are stored under their o
 which Python reserves.
 """
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 from embedonce.cache.limits import MAX_CLASSES, MAX_NAME
 from embedonce.pipeline.metrics.json_forms import Number, OrNull, Text
+from embedonce.pipeline.metrics.results_json import as_json, form, from_json, schema_of
 
 SCHEMA_VERSION = 1
 RESULTS_NAME = "evaluation_results.json"
@@ -23,14 +24,8 @@ INTERVAL = OrNull((SHARE, SHARE))
 NAME = Text(MAX_NAME)
 REMARK = Text(10_000)
 
-T = TypeVar("T")
 Interval = tuple[float, float]
 ConfusionEntry = tuple[int, int, int]  # true class, predicted class, clips
-
-
-def form(value: Any, key: str | None = None) -> dict[str, Any]:
-    """Metadata of a field whose JSON value has this form; dataclasses stand for their own forms. key: its JSON name."""
-    return {"form": value, "key": key}
 
 
 @dataclass(frozen=True)
@@ -279,40 +274,6 @@ class EvaluationResults:
     def from_dict(cls, values: dict[str, Any]) -> "EvaluationResults":
         """The results with these JSON values, whose form was checked before."""
         return from_json(cls, values)
-
-
-def as_json(value: Any) -> Any:
-    """Dataclasses of this module as JSON values."""
-    if is_dataclass(value):
-        return {_key(item): as_json(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, (list, tuple)):
-        return [as_json(entry) for entry in value]
-    return {name: as_json(entry) for name, entry in value.items()} if isinstance(value, dict) else value
-
-
-def from_json(form: type[T] | Any, value: Any) -> T | Any:
-    """The reverse of as_json: a value of this form, a dataclass for every dataclass in it."""
-    if isinstance(form, OrNull):
-        return None if value is None else from_json(form.form, value)
-    if is_dataclass(form) and isinstance(form, type) and fields(form) and "form" in fields(form)[0].metadata:
-        items = {item.name: from_json(item.metadata["form"], value[_key(item)]) for item in fields(form)}
-        return form(**items)
-    if isinstance(form, list):
-        return [from_json(form[0], entry) for entry in value]
-    return tuple(value) if isinstance(form, tuple) else value
-
-
-def schema_of(form: Any) -> Any:
-    """A form with every dataclass in it replaced by a dict of its keys and their forms."""
-    if isinstance(form, OrNull):
-        return OrNull(schema_of(form.form))
-    if isinstance(form, type) and is_dataclass(form):
-        return {_key(item): schema_of(item.metadata["form"]) for item in fields(form)}
-    return [schema_of(form[0])] if isinstance(form, list) else form
-
-
-def _key(item: Any) -> str:
-    return item.metadata["key"] or item.name
 
 
 SCHEMA = schema_of(EvaluationResults)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from embedonce.pipeline.metrics.results_schema import Majority, as_json
+from embedonce.pipeline.metrics.results_json import as_json
+from embedonce.pipeline.metrics.results_schema import Majority
 
 
 @dataclass(frozen=True)

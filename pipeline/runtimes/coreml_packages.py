@@ -6,11 +6,9 @@ Core ML itself runs on Apple's systems only; conversion works everywhere.
 import contextlib
 import io
 import json
-import logging
 import tempfile
-import warnings
 import zipfile
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 
 from embedonce.pipeline.runtimes.batches_of_one import MAX_FRAMES
 from embedonce.pipeline.runtimes.mil_programs import Operation, Program
+from embedonce.pipeline.runtimes.silence import silenced
 
 METADATA_KEY = "embedonce"
 MODEL = Path("Data", "com.apple.CoreML", "model.mlmodel")
@@ -123,20 +122,9 @@ def _zipped(package: Path) -> bytes:
     return packed.getvalue()
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> AbstractContextManager[None]:
     """Silence coremltools: the libraries that it does not know, the parts of it that exist on macOS only, its progress.
 
     Errors are still raised.
     """
-    loggers = [logging.getLogger(name) for name in ("coremltools", "torch.utils._pytree")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    return silenced(("coremltools", "torch.utils._pytree"), contextlib.redirect_stderr)

@@ -1,14 +1,14 @@
 """ONNX models as bytes: exported from modules, converted to float16, and given metadata."""
 
 import contextlib
-import io
 import json
-import logging
-import warnings
+from contextlib import AbstractContextManager
 
 import onnx
 import torch
 from torch import nn
+
+from embedonce.pipeline.runtimes.silence import silenced
 
 OPSET = 18
 METADATA_KEY = "embedonce"
@@ -58,17 +58,6 @@ def with_metadata(model: bytes, facts: dict) -> bytes:
     return proto.SerializeToString()
 
 
-@contextlib.contextmanager
-def quiet():
-    """Silence exporters, which report their own steps on every channel; errors are still raised."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def quiet() -> AbstractContextManager[None]:
+    """Silence ONNX's exporters; errors are still raised."""
+    return silenced(("torch.onnx", "onnxscript", "onnx_ir", ""), contextlib.redirect_stdout)

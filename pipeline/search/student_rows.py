@@ -9,7 +9,8 @@ from torch.nn import functional
 from embedonce.cache import commit
 from embedonce.cache.reader import CacheReader
 from embedonce.models.device import choose_device, exact_float32
-from embedonce.pipeline.checkpoints.checkpoint import check_teacher, load_student
+from embedonce.pipeline.checkpoints.cache_fit import check_teacher
+from embedonce.pipeline.checkpoints.checkpoint import load_student
 from embedonce.pipeline.clips.inference import diverged
 from embedonce.pipeline.frames import canonical_frame
 

@@ -762,7 +762,7 @@ def test_an_unavailable_device_is_refused(tiny, tmp_path, monkeypatch, without):
     with pytest.raises(ModelOptionError, match=message):
         teacher_loading.load_teacher(ExtractConfig(None, False, tiny, device=without))
     monkeypatch.setattr(evaluating.checkpoint, "load_student", lambda path: (None, {"label_set": "tiny"}))
-    monkeypatch.setattr(evaluating.checkpoint, "check_fit", lambda *arguments, **more: None)
+    monkeypatch.setattr(evaluating, "check_fit", lambda *arguments, **more: None)
     monkeypatch.setattr(evaluating, "main_teacher", lambda meta, reader: ("first", reader.identity.teacher))
     with pytest.raises(ModelOptionError, match=message):
         evaluating.evaluate(EvaluateConfig(tiny, tmp_path / "x.pt", tmp_path / "e", device=without))

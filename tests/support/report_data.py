@@ -9,7 +9,7 @@ from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.metrics.baselines import majority_baseline
-from embedonce.pipeline.metrics.results_schema import as_json
+from embedonce.pipeline.metrics.results_json import as_json
 
 TRAINING_LOG = """\
 epoch,lr,total,feature,response,task,gradient_share_feature,gradient_share_response,gradient_share_task,\
