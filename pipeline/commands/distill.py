@@ -72,7 +72,7 @@ SECTIONS = GroupedOption(
 @command("distill", *OWN, settings=DistillOptions, config_option=SECTIONS)
 @click.pass_context
 def distill(ctx: click.Context, dry_run: bool, sections: Path | None, **options: Any) -> None:
-    """From videos to a trained, evaluated and exported student.
+    """Extract, train, evaluate and export in one command.
 
     Runs extract-teacher, train-student, evaluate and export-student, and prints each command. Steps that are done are
     skipped, and a run that was stopped continues when the same command is given again. Exit code 3: finished, but some

@@ -14,7 +14,7 @@ VERBOSE = Option(
     name="verbose",
     value_type=bool,
     default=False,
-    help="Print more of what is done, and how long it takes.",
+    help="Print more progress, and how long each stage takes.",
     group=RUNTIME,
 )
 DEBUG = Option(

@@ -1,4 +1,4 @@
-"""What distill is asked for, and the steps that come of it. Imports nothing heavy."""
+"""The request of a distill run, and the steps that follow from it. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

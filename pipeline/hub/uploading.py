@@ -32,8 +32,8 @@ def push(hub: Hub, share: Share, revision: str | None, work: Path) -> str:
     _check_repository(hub, remote, head, share, work)
     lacking = [file for file in share.manifest.files if file.name not in remote]
     changed = [file for file in share.manifest.files if file.name in remote and not _is_same(file, remote[file.name])]
-    wanted = {file.name for file in share.manifest.files}
-    stale = [name for name in remote if _is_of_share(name) and name not in wanted]
+    listed = {file.name for file in share.manifest.files}
+    stale = [name for name in remote if _is_of_share(name) and name not in listed]
     with Progress(len(lacking) + len(changed), "uploading", "files") as progress:
         while (count := _files_of_commit(lacking)) < len(lacking):
             additions = _uploaded(hub, share, lacking[:count], revision, progress)

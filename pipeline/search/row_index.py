@@ -70,15 +70,15 @@ def open_index(
     after about so many rows a part is published, so that an interrupted run is continued there. StorageError if the
     folder cannot be written, BusyError while another process writes it, errors of read().
     """
-    wanted = {record.sha256: unit for unit, record in records.items() if record.num_rows}
+    committed = {record.sha256: unit for unit, record in records.items() if record.num_rows}
     parts = stored_parts(folder, width)
-    if shards_of(parts) != wanted.keys():
+    if shards_of(parts) != committed.keys():
         with sole_writer(folder, COMMAND):
-            parts = [part for part in stored_parts(folder, width) if wanted.keys() >= shards_of([part])]
-            missing = wanted.keys() - shards_of(parts)
-            units = sorted(wanted[digest] for digest in missing)
+            parts = [part for part in stored_parts(folder, width) if committed.keys() >= shards_of([part])]
+            missing = committed.keys() - shards_of(parts)
+            units = sorted(committed[digest] for digest in missing)
             add_parts(folder, parts, [records[unit] for unit in units], width, read, rows_per_part)
-    return _opened(parts, wanted, width)
+    return _opened(parts, committed, width)
 
 
 def forget_removed(folder: Path, records: Mapping[str, Record], width: int) -> None:
@@ -86,18 +86,18 @@ def forget_removed(folder: Path, records: Mapping[str, Record], width: int) -> N
 
     Arguments and errors as of open_index().
     """
-    wanted = {record.sha256 for record in records.values()}
-    if wanted >= shards_of(stored_parts(folder, width)):
+    committed = {record.sha256 for record in records.values()}
+    if committed >= shards_of(stored_parts(folder, width)):
         return
     with sole_writer(folder, COMMAND):
-        keep_parts(folder, [part for part in stored_parts(folder, width) if wanted >= shards_of([part])])
+        keep_parts(folder, [part for part in stored_parts(folder, width) if committed >= shards_of([part])])
 
 
-def _opened(parts: Sequence[Part], wanted: Mapping[str, str], width: int) -> RowIndex:
-    """The rows of all parts. wanted: SHA-256 of a shard -> unit."""
+def _opened(parts: Sequence[Part], committed: Mapping[str, str], width: int) -> RowIndex:
+    """The rows of all parts. committed: SHA-256 of a shard -> unit."""
     stored = [(part, unit) for part in parts for unit in part.units]
     return RowIndex(
-        units=tuple(wanted[unit.sha256] for _, unit in stored),
+        units=tuple(committed[unit.sha256] for _, unit in stored),
         starts=np.cumsum([0, *(unit.num_rows for _, unit in stored)]),
         blocks=tuple(part.vectors(width) for part in parts),
         checksums=tuple((part, unit.crc32) for part, unit in stored),

@@ -1,4 +1,4 @@
-"""What a tracker of experiments is: it is told of a training run, and of the figures of each epoch."""
+"""The protocol of experiment trackers: they receive a training run, and the figures of each epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class TrackedRun:
 class Tracker(Protocol):
     """Keeps the figures of one run. Made once for each student, in the first process only.
 
-    Any error of a tracker is turned into one warning, after which it is told nothing more: it never ends a training.
+    Any error of a tracker is turned into one warning, after which it gets nothing more: it never ends a training.
     """
 
     def start(self, run: TrackedRun) -> None:

@@ -152,12 +152,12 @@ class TrainConfig(Settings):
     )
     report_to: str = setting(
         CSV,
-        f"Trackers that are told the figures of each epoch, comma-separated: {', '.join(tracker_names())}; the table "
-        "train_log.csv is always written.",
+        f"Experiment trackers to log each epoch to, comma-separated: {', '.join(tracker_names())}; train_log.csv is "
+        "always written.",
         group=OUTPUT,
         metavar="NAME,...",
     )
-    tensorboard: bool = setting(False, "The same as tensorboard in --report-to.", group=OUTPUT)
+    tensorboard: bool = setting(False, "Same as --report-to tensorboard.", group=OUTPUT)
     overwrite: bool = setting(False, "Start a new run even if --output-dir holds another training run.", group=OUTPUT)
     local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
     local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
