@@ -37,7 +37,7 @@ class Condition:
     views: int = 8
     weights: dict[str, float] = field(default_factory=dict)
     temperature: float = 4.0
-    projection: str = "mlp"
+    projection: str = "linear"
     labels: float = 1.0
     blocks: bool = False
     teacher: str = "cached"

@@ -24,7 +24,10 @@ ENGLISH_STYLE = "english"
 V1_STYLE = "v1"
 PROMPT_STYLES = (ENGLISH_STYLE, V1_STYLE)  # wordings of class prompts
 TRAINED_ON_V1 = ("demo-clip",)  # models whose text towers were trained on prompts of style v1 only
-PROJECTIONS = ("mlp", "linear", "linear-norm", "linear-norm-gelu")
+MUON, ADAMW = "muon", "adamw"
+OPTIMIZERS = (MUON, ADAMW)
+PROJECTIONS = ("linear", "mlp", "linear-norm", "linear-norm-gelu")
+NARROW_SIZES = ("lcnet100", "mnv3s100")  # a linear layer beside these backbones is beyond the parameter budget
 MAX_WIDTH = 1 << 14  # of any vector in a student; CLIP embeddings have 512 to 1,536 dimensions
 MAX_CLASSES = 100_000
 

@@ -13,7 +13,7 @@ from embedonce.models.backbones import backbone
 from embedonce.models.device import fast_layout
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.heads import ActionHead, TemporalAttentionPool, masked_mean
-from embedonce.models.names import MAX_CLASSES, MAX_WIDTH, PROJECTIONS
+from embedonce.models.names import MAX_CLASSES, MAX_WIDTH, NARROW_SIZES, PROJECTIONS
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class MultiTeacherOutput(StudentOutput):
 # projection_hidden, attention_rank, head_hidden of each size, small next to its backbone
 _PARTS = {
     "tiny": (96, 16, 128),
+    "xxs": (160, 32, 224),
+    "xs": (160, 32, 240),
     "s": (256, 64, 256),
     "lcnet050": (96, 16, 128),
     "lcnet100": (128, 16, 192),
@@ -87,10 +89,22 @@ _PARTS = {
 _OTHER_PARTS = (160, 32, 256)
 
 
+def default_projection(size: str) -> str:
+    """The projection of a student for which none is chosen: `linear`, where it fits the size's parameter budget.
+
+    It learns photographs and synthetic clips faster than `mlp` (docs/distillation.md).
+    """
+    return "mlp" if size in NARROW_SIZES else "linear"
+
+
 def student_config(
-    size: str, embed_dim: int, num_classes: int, resolution: int, projection: str = "mlp"
+    size: str, embed_dim: int, num_classes: int, resolution: int, projection: str | None = None
 ) -> StudentConfig:
-    """The architecture for a student size. Raises ModelOptionError for an invalid projection or resolution."""
+    """The architecture for a student size. projection: None is the default of this size.
+
+    Raises ModelOptionError for an invalid projection or resolution.
+    """
+    projection = projection or default_projection(size)
     if projection not in PROJECTIONS:
         raise ModelOptionError(f"--projection must be one of {', '.join(PROJECTIONS)}, got {projection!r}")
     if resolution not in range(128, 257, 32):

@@ -80,11 +80,12 @@ class TrainOptions(TypedDict, total=False):
     student_size: str | None
     student_resolution: int | None
     student_pretrained: bool | None
-    projection: str
+    projection: str | None
     frames_per_clip: int | None
     epochs: int
     batch_size: int
     accumulate_steps: int
+    optimizer: str | None
     lr: float
     weight_decay: float
     jitter: float

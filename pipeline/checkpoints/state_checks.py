@@ -107,19 +107,25 @@ def _optimizer_problem(state, initial: dict) -> str | None:
     for group, expected in zip(state["param_groups"], groups, strict=True):
         if any(group[name] != value for name, value in expected.items() if name not in _SCHEDULED):
             return "optimizer has other settings"
-    indexes = {index for group in groups for index in group["params"]}
-    if not isinstance(state["state"], dict) or not set(state["state"]) <= indexes:
+    names = {index: _names_of_moments(group) for group in groups for index in group["params"]}
+    if not isinstance(state["state"], dict) or not set(state["state"]) <= set(names):
         return "optimizer has other parameters"
-    return next(filter(None, (_moments_problem(part) for part in state["state"].values())), None)
+    problems = (_moments_problem(part, names[index]) for index, part in state["state"].items())
+    return next(filter(None, problems), None)
 
 
-def _moments_problem(part) -> str | None:
-    if not isinstance(part, dict) or set(part) != {"step", "exp_avg", "exp_avg_sq"}:
+def _names_of_moments(group: dict) -> set[str]:
+    """What the optimizer keeps of each parameter of a group, beside the number of its steps."""
+    return {"momentum"} if group.get("matrices") else {"exp_avg", "exp_avg_sq"}
+
+
+def _moments_problem(part, names: set[str]) -> str | None:
+    if not isinstance(part, dict) or set(part) != {"step", *names}:
         return "optimizer has other moments"
     if not all(isinstance(value, torch.Tensor) for value in part.values()):
         return "optimizer has moments that are not tensors"
-    step, first, second = part["step"], part["exp_avg"], part["exp_avg_sq"]
-    is_right = step.shape == () and step.dtype == torch.float32 and first.shape == second.shape
-    if is_right and first.is_floating_point() and second.is_floating_point():
+    moments = [part[name] for name in sorted(names)]
+    is_counted = part["step"].shape == () and part["step"].dtype == torch.float32
+    if is_counted and all(one.is_floating_point() and one.shape == moments[0].shape for one in moments):
         return None
     return "optimizer has invalid moments"

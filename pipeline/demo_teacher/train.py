@@ -40,7 +40,8 @@ from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS
 from embedonce.pipeline.sources.synthetic.scene.render import FRAME_HEIGHT, FRAME_WIDTH
 from embedonce.pipeline.training.distributed import global_batches
-from embedonce.pipeline.training.recipe import lr_factor, parameter_groups
+from embedonce.pipeline.training.optimizers import parameter_groups
+from embedonce.pipeline.training.recipe import lr_factor
 
 MODEL = TEACHER_SIZES["demo"]
 NUM_VIDEOS, NUM_HELD_OUT = 2000, 200

@@ -6,8 +6,6 @@ import logging
 import math
 from collections.abc import Iterable
 
-from torch import nn
-
 from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.clip_texts import NO_TEXT
 from embedonce.cache.identity_document import identity_document, teacher_document
@@ -17,6 +15,7 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
 from embedonce.models.losses.registry import loss_settings, loss_terms, uses
 from embedonce.models.losses.term import LossSettings, Need
+from embedonce.models.names import ADAMW, MUON
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.errors import InputError
@@ -120,6 +119,11 @@ def pretrained(config: TrainConfig, size: str) -> bool:
     return has_pretrained(size) if config.student_pretrained is None else config.student_pretrained
 
 
+def optimizer_of(config: TrainConfig, size: str) -> str:
+    """The optimizer of a student: by --optimizer, else by whether it starts from scratch."""
+    return config.optimizer or (ADAMW if pretrained(config, size) else MUON)
+
+
 def datasets(
     config: TrainConfig, reader: CacheReader, labels: LabelSet, teachers: tuple[str, ...] = (FIRST,)
 ) -> tuple[ClipDataset, ClipDataset]:
@@ -211,12 +215,3 @@ def lr_factor(step: int, steps: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
-def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict]:
-    """Parameter groups of AdamW: weight decay on matrices and kernels, none on biases, norms and the CLS token."""
-    parameters = list(student.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]

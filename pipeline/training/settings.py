@@ -13,7 +13,7 @@ from embedonce.models.losses.response import RESPONSE
 from embedonce.models.losses.task import TASK
 from embedonce.models.losses.term import MAX_WEIGHT, LossTerm
 from embedonce.models.losses.text import TEXT
-from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
+from embedonce.models.names import NARROW_SIZES, OPTIMIZERS, PROJECTIONS, STUDENT_SIZES
 from embedonce.pipeline.settings import choices, ranges, shared
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import (
@@ -88,7 +88,12 @@ class TrainConfig(Settings):
         group=STUDENT,
         default_text="pretrained if such weights exist",
     )
-    projection: str = setting("mlp", "Projection head architecture.", group=STUDENT, choices=PROJECTIONS)
+    projection: str | None = setting(
+        help="Layers from the backbone's features to the teacher's space.",
+        group=STUDENT,
+        choices=PROJECTIONS,
+        default_text=f"linear; mlp for {' and '.join(NARROW_SIZES)}",
+    )
     frames_per_clip: int | None = setting(
         help="Frames sampled per clip.",
         group=TRAINING,
@@ -104,8 +109,16 @@ class TrainConfig(Settings):
         aliases=("--grad-accum-steps",),
         range=ranges.REPEATS,
     )
+    optimizer: str | None = setting(
+        help="Optimizer: muon learns from scratch in far fewer steps; adamw keeps more of pretrained weights.",
+        group=TRAINING,
+        choices=OPTIMIZERS,
+        default_text="muon from scratch, adamw from pretrained weights",
+    )
     lr: float = setting(1e-3, "Peak learning rate.", group=TRAINING, range=ranges.positive(1e30))
-    weight_decay: float = setting(0.05, "AdamW weight decay.", group=TRAINING, range=ranges.non_negative(1e3))
+    weight_decay: float = setting(
+        0.05, "Weight decay of matrices and kernels.", group=TRAINING, range=ranges.non_negative(1e3)
+    )
     jitter: float = setting(0.0, "Color-jitter strength, e.g. 0.3.", group=TRAINING, range=ranges.FRACTION)
     ema: float = setting(
         0.0,

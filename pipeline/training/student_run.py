@@ -16,7 +16,8 @@ from embedonce.models.student import VideoStudent
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.training.distributed import World
-from embedonce.pipeline.training.recipe import lr_factor, parameter_groups
+from embedonce.pipeline.training.optimizers import new_optimizer
+from embedonce.pipeline.training.recipe import lr_factor, optimizer_of
 from embedonce.pipeline.training.settings import TrainConfig
 
 CLIP_NORM = 1.0
@@ -34,7 +35,8 @@ class StudentRun:
         self.student, self.settings, self._config, self._world = student, settings, config, world
         self.device = next(student.parameters()).device
         world.broadcast_weights(student)
-        self.optimizer = torch.optim.AdamW(parameter_groups(student, config.weight_decay), lr=config.lr)
+        name = optimizer_of(config, student.config.size)
+        self.optimizer = new_optimizer(student, name, config.lr, config.weight_decay)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: lr_factor(step, steps))
         is_half = config.amp and precision(self.device) == "float16"
         self.scaler = torch.amp.GradScaler(enabled=is_half)

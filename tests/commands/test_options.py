@@ -259,6 +259,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "projection": ("--projection linear", TRAINING + "test_projection_selects_the_projection"),
         "epochs": ("--epochs 3", TRAINING + "test_an_option_changes_the_weights"),
         "batch_size": ("--batch-size 5", SHAPES),
+        "optimizer": ("--optimizer adamw", "training/test_muon.py::test_the_optimizer_follows_the_option"),
         "lr": ("--lr 0.5", BY_HAND),
         "weight_decay": ("--weight-decay 0.5", BY_HAND),
         "alpha": ("--alpha 0.5", BY_HAND),

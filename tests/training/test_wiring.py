@@ -72,7 +72,8 @@ def log_of(folder) -> list[dict]:
 # -- a whole run, recomputed here ------------------------------------------------------------------------------------
 
 NO_GRADIENT = "attention.qkv.bias"  # of keys: rounding alone, which AdamW makes as large as any other step
-RECIPE = {"lr": 0.05, "weight_decay": 0.4, "alpha": 0.7, "beta": 0.3, "gamma": 1.3, "temperature": 2.5, "seed": 3}
+RECIPE = {"optimizer": "adamw", "lr": 0.05, "weight_decay": 0.4, "alpha": 0.7, "beta": 0.3, "gamma": 1.3}
+RECIPE |= {"temperature": 2.5, "seed": 3}
 
 
 def terms_by_hand(student, batch: dict, temperature: float) -> dict[str, torch.Tensor]:
@@ -580,7 +581,14 @@ def test_every_setting_that_changes_results_identifies_the_run(tiny, tmp_path, m
     data = datasets(config, reader, labels)
     usual = run_fields(config, reader.identity, labels, data, 1)
     assert run_fields(config, reader.identity, labels, datasets(config, reader, labels), 1) == usual
-    others = {"student_size": "xs", "projection": "linear", "patience": 4, "label_set": "other", "amp": False}
+    others = {
+        "student_size": "xs",
+        "projection": "mlp",
+        "optimizer": "adamw",
+        "patience": 4,
+        "label_set": "other",
+        "amp": False,
+    }
     others |= {"class_weights": "balanced", "sampler": "balanced", "text_weight": 0.5, "teachers": "first:2"}
     others |= CHANGES | {"ema": 0.9, "student_pretrained": True, "plugin_weights": {"extra_weight": 0.5}}
     monkeypatch.setattr(registry, "_terms", dict(registry._terms))

@@ -1,0 +1,26 @@
+"""The optimizer of a student: which parameters it updates how."""
+
+import torch
+from torch import nn
+
+from embedonce.models.names import ADAMW
+from embedonce.pipeline.training.muon import Muon, is_matrix
+
+
+def new_optimizer(student: nn.Module, name: str, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """The optimizer of this name, MUON or ADAMW. The learning rate of its first group is lr."""
+    decayed, others = parameter_groups(student, weight_decay)
+    if name == ADAMW:
+        return torch.optim.AdamW([decayed, others], lr=lr)
+    matrices = [one for one in decayed["params"] if is_matrix(one)]
+    kernels = [one for one in decayed["params"] if not is_matrix(one)]  # depthwise
+    return Muon([decayed | {"params": kernels}, others, decayed | {"params": matrices, "matrices": True}], lr=lr)
+
+
+def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict]:
+    """Parameter groups of AdamW: weight decay on matrices and kernels, none on biases, norms and the CLS token."""
+    parameters = list(student.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
