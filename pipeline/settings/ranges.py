@@ -79,6 +79,7 @@ WORKERS = non_negative(MAX_PROCESSES)
 LOSS_WEIGHT = non_negative(MAX_LOSS_WEIGHT)
 GIGABYTES = non_negative(MAX_GIGABYTES)
 FRACTION = Range(0, 1, includes_maximum=False, text="at least 0 and below 1")
+SHARE = Range(0, 1, text="from 0 to 1")
 
 
 def _number(limit: float) -> str:

@@ -30,6 +30,7 @@ from embedonce.pipeline.training.selection_score import selection_rule
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 from embedonce.pipeline.training.teacher_choice import choose
+from embedonce.pipeline.training.view_mixing import describe_mixing
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ class TrainingRun:
         if (weights := self.settings.class_weights) is not None:
             used = [weight for weight in weights if weight]
             log.info("class weights of the task term: %.3g to %.3g", min(used), max(used))
+        if (mixing := describe_mixing(self.config, self.train_set.reader.identity.num_views)) is not None:
+            log.info("%s", mixing)
         if self.config.teachers is not None:
             log.info("%s", self.teachers)
         log.info("%s", self.rule)

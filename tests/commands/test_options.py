@@ -278,6 +278,14 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             SHAPES,
         ),
         "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
+        "evaluation_view_share": (
+            "--evaluation-view-share 0.25",
+            "training/test_view_mixing.py::test_training_clips_follow_the_options_and_selection_clips_do_not",
+        ),
+        "evaluation_view_warmup": (
+            "--evaluation-view-warmup 0.5",
+            "training/test_view_mixing.py::test_training_clips_follow_the_options_and_selection_clips_do_not",
+        ),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
         "ema": ("--ema 0.5", BY_HAND),
         "class_weights": (

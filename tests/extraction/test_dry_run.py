@@ -196,7 +196,8 @@ CONFIGS = {
                     student_pretrained=False, projection="linear", epochs=3, batch_size=5, lr=0.01, weight_decay=0.2,
                     alpha=0.5, beta=0.0, gamma=0.25, temperature=2.0, frames_per_clip=3, views=0, jitter=0.1, ema=0.9,
                     accumulate_steps=2, patience=4, amp=False, compile=True, checkpoint_steps=7, tensorboard=True,
-                    num_workers=0, device="cpu", seed=9, overwrite=True),
+                    num_workers=0, device="cpu", seed=9, overwrite=True, evaluation_view_share=0.5,
+                    evaluation_view_warmup=0.25),
         TrainConfig(Path("c"), Path("o"), student_pretrained=True),
     ),
     "evaluate": (
