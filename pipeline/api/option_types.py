@@ -23,6 +23,7 @@ class ExtractOptions(TypedDict, total=False):
     embed_texts: bool
     backend: str
     views: int
+    view_area: float
     shard_frames: int
     canonical_short_side: int | None
     jpeg_quality: int

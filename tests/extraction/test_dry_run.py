@@ -188,7 +188,8 @@ CONFIGS = {
                       num_actions=3, teacher_head="none", device="cpu", sampling="keyframe", skip_invalid=True,
                       clip_splits=True, annotations="moments", teacher_model="demo-clip", teacher_size="demo",
                       class_names=Path(__file__), layout=LAYOUTS[1], decoder="nvdec", teacher_preprocess=PREPROCESS,
-                      strict=True, fho_window="critical", max_narration_window=3.5, prompt_style="english"),
+                      strict=True, fho_window="critical", max_narration_window=3.5, prompt_style="english",
+                      view_area=0.2),
         ExtractConfig(Path("v"), False, Path("c"), batch_size="auto", teacher_runtime="onnx"),
     ),
     "train-student": (
