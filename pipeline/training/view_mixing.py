@@ -11,12 +11,16 @@ def evaluation_epochs(config: TrainConfig) -> int:
     return round(config.evaluation_view_warmup * config.epochs)
 
 
-def describe_mixing(config: TrainConfig, stored_views: int) -> str | None:
+def used_views(config: TrainConfig, stored_views: int) -> int:
+    """Number of random views to train from. stored_views: of the cache."""
+    return stored_views if config.views is None else config.views
+
+
+def describe_mixing(config: TrainConfig, random_views: int) -> str | None:
     """One line on how views are mixed, or why they are not although it was requested; None if they are not mixed.
 
-    stored_views: random views of the cache.
+    random_views: number of those to train from.
     """
-    random_views = stored_views if config.views is None else config.views
     if not random_views:
         return _without_effect(config)
     first, share = evaluation_epochs(config), config.evaluation_view_share

@@ -13,7 +13,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.recipe import datasets, run_fields
 from embedonce.pipeline.training.settings import TrainConfig
-from embedonce.pipeline.training.view_mixing import describe_mixing, evaluation_epochs
+from embedonce.pipeline.training.view_mixing import describe_mixing, evaluation_epochs, used_views
 from tests.support import small_students
 from tests.support.tiny_cache import make_tiny_cache
 
@@ -107,7 +107,8 @@ def test_values_outside_of_0_to_1_are_refused(tiny, tmp_path, option):
 
 def test_the_log_says_how_views_are_mixed(tiny, tmp_path):
     def line(stored: int = 8, **options) -> str | None:
-        return describe_mixing(settings(tiny, tmp_path, epochs=10, **options), stored)
+        config = settings(tiny, tmp_path, epochs=10, **options)
+        return describe_mixing(config, used_views(config, stored))
 
     share, first = {"evaluation_view_share": 0.25}, {"evaluation_view_warmup": 0.3}
     assert line() is None and line(0) is None and line(views=0) is None
