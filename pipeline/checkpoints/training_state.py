@@ -71,7 +71,7 @@ def load_state(folder: Path, run: dict[str, object], student_folders: list[Path]
         raise CheckpointError(f"this run cannot be continued: {error}; start anew with --overwrite") from error
     old = state.run
     names = [name for name in old | run if old.get(name) != run.get(name)]
-    differences = [f"{name}: {_short(old.get(name))} -> {_short(run.get(name))}" for name in names]
+    differences = [f"{_short(name)}: {_short(old.get(name))} -> {_short(run.get(name))}" for name in names]
     if differences and state.is_new:
         return None
     if differences:
