@@ -152,9 +152,11 @@ class Source:
 
     def _random_crop(self, images: torch.Tensor, index: int, epoch: int) -> torch.Tensor:
         """(T, 3, R, R) float: the same crop of all images (T, 3, H, W)."""
-        teacher, side = self.clips.reader.identity.teacher, self.clips.setting.resolution
+        identity, side = self.clips.reader.identity, self.clips.setting.resolution
         size, draw = tuple(images.shape[-2:]), 1 + epoch + 1000 * self.seed
-        top, left, height, width, flags, _ = make_views(f"{index}", size, 1, draw, teacher)[1]
+        top, left, height, width, flags, _ = make_views(
+            *(f"{index}", size, 1, draw, identity.teacher), smallest_area=identity.view_area
+        )[1]
         crop = images[..., top : top + height, left : left + width].float()
         crop = functional.interpolate(crop, (side, side), mode="bicubic", antialias=True)
         return crop.flip(-1) if flags else crop

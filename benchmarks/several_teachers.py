@@ -12,7 +12,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch
 
-import csv
+import math
 import time
 from pathlib import Path
 
@@ -21,16 +21,15 @@ import numpy as np
 import torch
 
 from benchmarks.measuring import finish, machine
+from benchmarks.own_teacher import FEATURE_ALONE, is_near, make_cache, media_files, write_clips
 from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.checkpoints.checkpoint import load_student
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.loader import batches, in_order
-from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.added_teacher import add_teacher
 from embedonce.pipeline.extraction.added_teacher.settings import AddTeacherConfig
-from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.metrics.accuracy import clip_embeddings
 from embedonce.pipeline.metrics.bootstrap_intervals import paired_difference
 from embedonce.pipeline.training.settings import TrainConfig
@@ -41,33 +40,21 @@ CONDITIONS = {"first alone": FIRST, "second alone": SECOND, "both": f"{FIRST}:1,
 Figures = dict[str, np.ndarray]  # name of a figure -> (N,) values of the held-out clips
 
 
-def write_manifest(folder: Path, path: Path, num_clips: int, clip_sec: float) -> None:
-    """A table of num_clips clips of each video of a folder."""
-    videos = sorted(folder.glob("*.mp4"))
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(("video", "start", "end", "split"))
-        for number, video in enumerate(videos):
-            split = "train" if number < 0.8 * len(videos) else "val"
-            table.writerows((video.name, clip_sec * i, clip_sec * (i + 1), split) for i in range(num_clips))
-
-
-def make_cache(data_dir: Path, work_dir: Path, module: Path, views: int, num_clips: int, clip_sec: float) -> Path:
+def make_both(data_dir: Path, work_dir: Path, module: Path, views: int, num_clips: int, clip_sec: float) -> Path:
     """The cache of both teachers; what exists of it is kept."""
-    root = work_dir / "several_teachers"
-    write_manifest(data_dir, work_dir / "clips.csv", num_clips, clip_sec)
-    made = {"teacher_module": module, "teacher_head": "none", "fps": 1 / clip_sec, "views": views, "device": "cpu"}
-    extract_teacher.run(ExtractConfig(data_dir, False, root, manifest=work_dir / "clips.csv", **made))
+    root, clips = work_dir / "several_teachers", work_dir / "clips.csv"
+    num_train = math.ceil(0.8 * len(media_files(data_dir)))
+    write_clips(data_dir, clips, num_train, num_clips, clip_sec)
+    make_cache(root, data_dir, clips, module, clip_sec, views=views)
     add_teacher.run(AddTeacherConfig(cache_dir=root, name=SECOND, teacher_size="demo", device="cpu"))
     return root
 
 
 def student_of(cache: Path, output: Path, teachers: str, seed: int, epochs: int) -> tuple[Path, float]:
     """(checkpoint, seconds of training)"""
-    size = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 1, "student_pretrained": False}
-    how = {"epochs": epochs, "batch_size": 32, "lr": 1.5e-3, "beta": 0.0, "gamma": 0.0, "num_workers": 0}
+    how = FEATURE_ALONE | {"student_size": "tiny", "epochs": epochs}
     started = time.perf_counter()
-    config = TrainConfig(cache, output, teachers=teachers, seed=seed, device="cpu", overwrite=True, **size, **how)
+    config = TrainConfig(cache, output, teachers=teachers, seed=seed, overwrite=True, **how)
     return train(config).best_paths[0], time.perf_counter() - started
 
 
@@ -90,14 +77,8 @@ def figures_of(checkpoint: Path, data: ClipDataset) -> Figures:
     found: Figures = {}
     for name in ours:
         pair = np.concatenate(ours[name]), np.concatenate(theirs[name])
-        found |= {f"cosine {name}": (pair[0] * pair[1]).sum(1), f"retrieval@{NEAREST} {name}": _is_near(*pair)}
+        found |= {f"cosine {name}": (pair[0] * pair[1]).sum(1), f"retrieval@{NEAREST} {name}": is_near(*pair, NEAREST)}
     return found
-
-
-def _is_near(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    similarity = ours @ theirs.T
-    rank = (similarity > np.diag(similarity)[:, None]).sum(1)
-    return (rank < NEAREST).astype(float)
 
 
 @click.command()
@@ -111,11 +92,11 @@ def _is_near(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 @click.option("--seeds", default=2)
 def main(data_dir, teacher_module, work_dir, clips, clip_sec, views, epochs, seeds) -> None:
     work_dir.mkdir(parents=True, exist_ok=True)
-    cache = make_cache(data_dir, work_dir, teacher_module, views, clips, clip_sec)
+    cache = make_both(data_dir, work_dir, teacher_module, views, clips, clip_sec)
     reader = open_reader(cache)
     labels = reader.label_set()
     held_out = [clip for clip in labels.clips if clip.split == "val"]
-    data = ClipDataset(reader, labels, held_out, ClipSampling(1, 128, random=False, seed=0), (FIRST, SECOND))
+    data = ClipDataset(reader, labels, held_out, ClipSampling(1, 128, random=False, seed=0), teachers=(FIRST, SECOND))
     recordings = np.array([clip.video_uid for clip in data.clips])
     found: dict[str, list[Figures]] = {name: [] for name in CONDITIONS}
     seconds: dict[str, list[float]] = {name: [] for name in CONDITIONS}

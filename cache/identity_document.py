@@ -7,6 +7,7 @@ from embedonce.cache import limits
 from embedonce.cache.documents import as_damaged_error, parse_list, validate_types
 from embedonce.cache.limits import brief, check_range, check_text
 from embedonce.cache.schema import (
+    DEFAULT_VIEW_AREA,
     INTERPOLATIONS,
     RESIZE_MODES,
     SAMPLINGS,
@@ -17,13 +18,14 @@ from embedonce.cache.schema import (
 )
 
 MAX_CROP_BYTES = 1 << 30  # of all views of one frame, or of one window, as the teacher sees them
+_OMITTED_IF = {"snap_tolerance": None, "view_area": DEFAULT_VIEW_AREA}
 _OMITTED_IF_ONE = ("crop_fraction", "window", "window_stride")
 
 
 def identity_document(identity: CacheIdentity) -> dict:
-    """The fields of cache.json; without snap_tolerance if it has none, and without a crop_fraction of 1."""
+    """The fields of cache.json; without those that older programs lack, if they have the value that these imply."""
     document = dataclasses.asdict(identity) | {"teacher": teacher_document(identity.teacher)}
-    return {name: value for name, value in document.items() if name != "snap_tolerance" or value is not None}
+    return {name: value for name, value in document.items() if name not in _OMITTED_IF or value != _OMITTED_IF[name]}
 
 
 def teacher_document(teacher: TeacherIdentity) -> dict:
@@ -65,9 +67,10 @@ def differences(requested: CacheIdentity | TeacherIdentity, stored: CacheIdentit
 
 def _check_identity(identity: CacheIdentity) -> None:
     """ValueError if a value is impossible, or would need too much memory."""
-    version = format_version_for(identity.sampling, identity.teacher.crop_fraction)
+    version = format_version_for(identity.sampling, identity.teacher.crop_fraction, identity.view_area)
     check_range("format_version", identity.format_version, version, version)
     check_range("num_views", identity.num_views, 0, limits.MAX_VIEWS)
+    check_range("view_area", identity.view_area, limits.MIN_VIEW_AREA, 1)
     check_range("canonical_short_side", identity.canonical_short_side, 1, limits.MAX_SHORT_SIDE)
     check_range("jpeg_quality", identity.jpeg_quality, 1, 100)
     check_text(identity.decoder, limits.MAX_NAME)

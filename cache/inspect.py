@@ -8,7 +8,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import read_attempts, read_quarantine
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import CacheIdentity, TeacherIdentity
+from embedonce.cache.schema import DEFAULT_VIEW_AREA, CacheIdentity, TeacherIdentity
 from embedonce.cache.store import open_reader
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.withdrawn import withdrawn_videos
@@ -29,7 +29,7 @@ def summary(root: Location) -> list[str]:
         f"teacher {_teacher(teacher)}",
         f"frames: {_sampling(identity)}, short side {identity.canonical_short_side} px, "
         f"JPEG quality {identity.jpeg_quality}, "
-        f"{identity.num_views} stored views besides the evaluation crop, decoder {identity.decoder}",
+        f"{identity.num_views} stored views besides the evaluation crop{_areas(identity)}, decoder {identity.decoder}",
         f"videos: {len(videos)} planned, {sum(v.end_sec for v in videos) / 3600:.2f} hours",
         f"shards: {len(reader.records)} of {len(units)} units committed, {reader.num_rows} frames, "
         f"{num_bytes / 1e6:.1f} MB ({num_bytes / 1e3 / max(reader.num_rows, 1):.1f} kB a frame)",
@@ -81,6 +81,12 @@ def _sampling(identity: CacheIdentity) -> str:
         return "key frames"
     near = "" if identity.snap_tolerance is None else f", key frames within {identity.snap_tolerance:g} s if any"
     return f"{identity.fps:g} fps{near}"
+
+
+def _areas(identity: CacheIdentity) -> str:
+    """The areas of random views, if they are not the usual ones."""
+    usual = identity.view_area == DEFAULT_VIEW_AREA
+    return "" if usual else f" (of {100 * identity.view_area:g} to 100 % of the frame)"
 
 
 def _label_sets(reader: CacheReader) -> list[str]:

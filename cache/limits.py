@@ -8,6 +8,7 @@ MAX_NAME = 1000  # characters of a class, a label set, a split, a teacher
 MAX_TEXT = 100_000  # characters of any other text: paths, reasons, prompts
 MAX_EMBED_DIM = 1 << 14  # dimensions: CLIPs have 512 to 1,536
 MIN_CROP_FRACTION = 0.1
+MIN_VIEW_AREA = 1e-3  # as a share of the frame
 MAX_INPUT_SIZE = 2048  # pixels: side of a teacher's input
 MAX_WINDOW = 1024  # rows that one embedding is computed from
 MAX_VIEWS = 1000  # stored random views

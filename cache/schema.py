@@ -17,6 +17,7 @@ UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
 SAMPLINGS = ("fps", "keyframe", "snap")
+DEFAULT_VIEW_AREA = 0.35
 MAX_TIME_BASE = 2**31 - 1  # of numerator and denominator, as in FFmpeg
 RESIZE_MODES = ("shortest", "squash")
 TIME_TOLERANCE_SEC = 1e-6  # times that differ by less are equal: annotations are rounded, at worst to 7 decimals
@@ -84,6 +85,7 @@ class CacheIdentity:
     sampling: str  # one of SAMPLINGS
     fps: float | None  # None for key frames
     snap_tolerance: float | None = None  # seconds; None unless sampling is "snap"
+    view_area: float = DEFAULT_VIEW_AREA  # smallest share of the frame in a new random view
 
 
 @dataclass(frozen=True)
@@ -151,12 +153,14 @@ class FrameBatch:
         return [key for segment in self.segments for key in segment.keys]
 
 
-def format_version_for(sampling: str, crop_fraction: float) -> int:
+def format_version_for(sampling: str, crop_fraction: float, view_area: float = DEFAULT_VIEW_AREA) -> int:
     """The version of the identity document of a cache.
 
-    A reader of version 1 would take "snap" for key frames, and draw evaluation crops of new videos too large.
+    A reader of version 1 would take "snap" for key frames, and draw evaluation crops of new videos too large or their
+    random views of other sizes.
     """
-    return FORMAT_VERSION_2 if sampling == "snap" or crop_fraction != 1 else FORMAT_VERSION
+    is_newer = sampling == "snap" or crop_fraction != 1 or view_area != DEFAULT_VIEW_AREA
+    return FORMAT_VERSION_2 if is_newer else FORMAT_VERSION
 
 
 def max_snap_tolerance(fps: float) -> float:

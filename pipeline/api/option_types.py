@@ -23,6 +23,7 @@ class ExtractOptions(TypedDict, total=False):
     embed_texts: bool
     backend: str
     views: int
+    view_area: float
     shard_frames: int
     canonical_short_side: int | None
     jpeg_quality: int
@@ -77,6 +78,8 @@ class TrainOptions(TypedDict, total=False):
     output_dir: Path | str
     label_set: str | None
     views: int | None
+    evaluation_view_share: float
+    evaluation_view_warmup: float
     student_size: str | None
     student_resolution: int | None
     student_pretrained: bool | None

@@ -70,7 +70,8 @@ def load_state(folder: Path, run: dict[str, object], student_folders: list[Path]
     except CheckpointError as error:
         raise CheckpointError(f"this run cannot be continued: {error}; start anew with --overwrite") from error
     old = state.run
-    differences = [f"{k}: {_short(old.get(k))} -> {_short(v)}" for k, v in run.items() if old.get(k) != v]
+    names = [name for name in old | run if old.get(name) != run.get(name)]
+    differences = [f"{_short(name)}: {_short(old.get(name))} -> {_short(run.get(name))}" for name in names]
     if differences and state.is_new:
         return None
     if differences:

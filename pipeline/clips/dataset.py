@@ -32,7 +32,8 @@ class ClipSampling:
     resolution: side of the frames in pixels; 0: items have no frames. random: draw new frames and views every epoch,
     else always take segment centers in `view`. jitter: largest relative change of brightness, contrast and saturation,
     the same for all frames of a clip. views: number of stored random views to use; 0: only the evaluation crop, None:
-    all.
+    all. evaluation_epochs: number of first epochs in which only the evaluation crop is used; evaluation_share: share of
+    the draws of later epochs that use it, from 0 to 1.
     """
 
     frames_per_clip: int
@@ -42,6 +43,8 @@ class ClipSampling:
     jitter: float = 0.0
     views: int | None = None
     view: int = 0
+    evaluation_epochs: int = 0
+    evaluation_share: float = 0.0
 
 
 class ClipDataset(Dataset):
@@ -230,11 +233,22 @@ def _one_of_each_segment(num_rows: int, draws: np.ndarray) -> np.ndarray:
 
 
 def choose_view(num_views: int, sampling: ClipSampling, epoch: int, index: int) -> int:
-    """The view for all frames of a clip: the given one, or in training each of K random views once in K epochs."""
+    """The view for all frames of a clip: the given one, or in training each of K random views once in K epochs.
+
+    The evaluation crop takes the place of an epoch's random view where sampling.evaluation_epochs and evaluation_share
+    say so.
+    """
     if not sampling.random or num_views == 1:
         return sampling.view
+    if epoch < sampling.evaluation_epochs or _evaluation_draw(sampling, epoch, index) < sampling.evaluation_share:
+        return 0
     order = np.random.default_rng((sampling.seed, index)).permutation(num_views - 1)
     return 1 + int(order[epoch % (num_views - 1)])
+
+
+def _evaluation_draw(sampling: ClipSampling, epoch: int, index: int) -> float:
+    """Uniform in [0, 1): compared with the share of draws that use the evaluation crop."""
+    return float(np.random.default_rng((sampling.seed, epoch, index, 2)).random())
 
 
 def choose_jitter(sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:

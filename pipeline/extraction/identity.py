@@ -10,7 +10,7 @@ import socket
 from dataclasses import replace
 from typing import Any
 
-from embedonce.cache.schema import CacheIdentity, TeacherIdentity, format_version_for
+from embedonce.cache.schema import DEFAULT_VIEW_AREA, CacheIdentity, TeacherIdentity, format_version_for
 from embedonce.cache.store import check_identity, has_cache, read_identity
 from embedonce.models.errors import ModelOptionError
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -35,8 +35,9 @@ def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
 def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdentity:
     """Like make_identity, for a teacher that need not be loaded."""
     short_side = config.canonical_short_side or default_short_side(teacher.input_size)
+    view_area = config.view_area if config.views else DEFAULT_VIEW_AREA
     return CacheIdentity(
-        format_version=format_version_for(config.sampling, teacher.crop_fraction),
+        format_version=format_version_for(config.sampling, teacher.crop_fraction, view_area),
         backend=config.backend,
         teacher=teacher,
         canonical_short_side=short_side,
@@ -47,6 +48,7 @@ def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdent
         sampling=config.sampling,
         fps=config.even_fps,
         snap_tolerance=config.snap_sec,
+        view_area=view_area,
     )
 
 

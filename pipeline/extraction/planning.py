@@ -115,7 +115,10 @@ def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> Planned
         num_frames=scan.num_frames,
         end_sec=timeline.end_sec,
         by_order=timeline.by_order,
-        views=make_views(video.uid, shape.canonical_size, identity.num_views, identity.view_seed, identity.teacher),
+        views=make_views(
+            *(video.uid, shape.canonical_size, identity.num_views, identity.view_seed, identity.teacher),
+            smallest_area=identity.view_area,
+        ),
         notes=timeline.notes,
         left_eye=video.left_eye,
         mirrored=timeline.mirrored,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from embedonce.cache.labels import FITTED
-from embedonce.cache.schema import TIME_TOLERANCE_SEC, max_snap_tolerance
+from embedonce.cache.schema import DEFAULT_VIEW_AREA, TIME_TOLERANCE_SEC, max_snap_tolerance
 from embedonce.cache.stores.registry import is_url
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import RAY
@@ -27,6 +27,8 @@ def check_settings(config: "ExtractConfig") -> None:
         _check_part(config)
     if config.snap_tolerance is not None:
         _check_snap_tolerance(config, config.snap_tolerance)
+    if config.view_area != DEFAULT_VIEW_AREA and not config.views:
+        raise ValueError("--view-area requires random crops to be stored: --views 1 or more")
     _check_ray(config)
     if config.embed_texts and (config.part is not None or config.engine == RAY):
         given = "--engine ray" if config.part is None else "--part"

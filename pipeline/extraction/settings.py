@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
-from embedonce.cache.schema import SAMPLINGS, max_snap_tolerance
+from embedonce.cache.schema import DEFAULT_VIEW_AREA, SAMPLINGS, max_snap_tolerance
 from embedonce.models.names import default_prompt_style
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.extraction.setting_checks import check_settings
@@ -61,6 +61,12 @@ class ExtractConfig(LabelingSettings, TeacherSettings):
     embed_texts: bool = setting(shared.EMBED_TEXTS)
     backend: str = setting("hdf5", "Shard format.", group=CACHE, choices=BACKENDS)
     views: int = setting(dataclasses.replace(shared.VIEWS, group=CACHE))
+    view_area: float = setting(
+        DEFAULT_VIEW_AREA,
+        "Smallest random crop, as a share of the frame's area, up to 1.",
+        group=CACHE,
+        range=ranges.VIEW_AREA,
+    )
     shard_frames: int = setting(
         512, "Maximum frames per shard.", group=CACHE, range=ranges.positive(ranges.MAX_SHARD_FRAMES)
     )

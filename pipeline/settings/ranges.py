@@ -3,7 +3,15 @@
 import math
 from dataclasses import dataclass
 
-from embedonce.cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_INPUT_SIZE, MAX_SHORT_SIDE, MAX_VIEWS, MIN_FPS
+from embedonce.cache.limits import (
+    MAX_FPS,
+    MAX_FRAMES_PER_CLIP,
+    MAX_INPUT_SIZE,
+    MAX_SHORT_SIDE,
+    MAX_VIEWS,
+    MIN_FPS,
+    MIN_VIEW_AREA,
+)
 
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
 MAX_PROCESSES = 256
@@ -69,6 +77,7 @@ def non_negative(maximum: float | None = None) -> Range:
 SEED = non_negative(MAX_SEED)
 FPS = positive(MAX_FPS, smallest=MIN_FPS)
 VIEWS = non_negative(MAX_VIEWS)
+VIEW_AREA = positive(1, smallest=MIN_VIEW_AREA)
 SHORT_SIDE = positive(MAX_SHORT_SIDE)
 INPUT_SIZE = positive(MAX_INPUT_SIZE)
 FRAMES_PER_CLIP = positive(MAX_FRAMES_PER_CLIP)
@@ -79,6 +88,7 @@ WORKERS = non_negative(MAX_PROCESSES)
 LOSS_WEIGHT = non_negative(MAX_LOSS_WEIGHT)
 GIGABYTES = non_negative(MAX_GIGABYTES)
 FRACTION = Range(0, 1, includes_maximum=False, text="at least 0 and below 1")
+SHARE = Range(0, 1, text="from 0 to 1")
 
 
 def _number(limit: float) -> str:

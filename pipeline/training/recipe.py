@@ -22,6 +22,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.teacher_choice import check_embedded
+from embedonce.pipeline.training.view_mixing import MIXING_FIELDS, evaluation_epochs
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def run_fields(
     its own shard of every batch.
     """
     fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
+    fields |= {name: fields[name] or None for name in MIXING_FIELDS}  # as in runs that were begun without them
     cache = identity_document(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
     data_fields = {f"cache's {name}": value for name, value in cache.items()}
@@ -189,7 +191,9 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
     num_frames, side = config.frames_per_clip, config.student_resolution
     if num_frames is None or side is None:
         raise ValueError("frames_per_clip and student_resolution must be set; TrainConfig.for_device() fills them in")
-    return ClipSampling(num_frames, side, True, config.seed, config.jitter, config.views)
+    sampling = ClipSampling(num_frames, side, True, config.seed, config.jitter, config.views)
+    share = config.evaluation_view_share
+    return dataclasses.replace(sampling, evaluation_epochs=evaluation_epochs(config), evaluation_share=share)
 
 
 def _check_labels(config: TrainConfig, train_set: ClipDataset, labels: LabelSet) -> None:

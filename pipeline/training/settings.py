@@ -72,6 +72,18 @@ class TrainConfig(Settings):
         range=ranges.VIEWS,
         default_text="all",
     )
+    evaluation_view_share: float = setting(
+        0.0,
+        "Share of the clips drawn in an epoch, from 0 to 1, that use the evaluation crop in place of a random one.",
+        group=CACHE,
+        range=ranges.SHARE,
+    )
+    evaluation_view_warmup: float = setting(
+        0.0,
+        "Share of all epochs, from 0 to 1, that come first and use the evaluation crop alone.",
+        group=CACHE,
+        range=ranges.SHARE,
+    )
     student_size: str | None = setting(
         help=f"Student backbone: {', '.join(STUDENT_SIZES)}, or any timm backbone by name; several names, "
         "comma-separated, are trained jointly on shared batches.",

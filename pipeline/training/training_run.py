@@ -24,12 +24,14 @@ from embedonce.pipeline.training.class_balance import balanced_order, class_weig
 from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.epoch_plan import EpochPlan, plan_epoch
 from embedonce.pipeline.training.expected_time import expected_seconds, forecast, seconds_per_clip
+from embedonce.pipeline.training.losing_settings import PlannedTraining, warnings
 from embedonce.pipeline.training.recipe import datasets, pretrained, run_fields
 from embedonce.pipeline.training.run_files import RunFiles, student_folders
 from embedonce.pipeline.training.selection_score import selection_rule
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 from embedonce.pipeline.training.teacher_choice import choose
+from embedonce.pipeline.training.view_mixing import describe_mixing, used_views
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +83,7 @@ class TrainingRun:
         torch.manual_seed(self.config.seed)  # for each student: it starts as if it were trained alone
         student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
         student.add_teachers({name: widths[name] for name in others})  # last: the rest begins as without them
-        steps_per_epoch = math.ceil(len(self.plan(0).batches) / self.config.accumulate_steps)
-        steps = steps_per_epoch * self.config.epochs
-        return StudentRun(student.to(self.device), self.config, self.settings, self.world, steps)
+        return StudentRun(student.to(self.device), self.config, self.settings, self.world, self._num_steps)
 
     @property
     def is_over(self) -> bool:
@@ -111,12 +111,26 @@ class TrainingRun:
         if (weights := self.settings.class_weights) is not None:
             used = [weight for weight in weights if weight]
             log.info("class weights of the task term: %.3g to %.3g", min(used), max(used))
+        self._log_views()
         if self.config.teachers is not None:
             log.info("%s", self.teachers)
         log.info("%s", self.rule)
         log.info("%s", self._forecast())
         if self.world.is_first:
             self.files.write_settings()
+
+    def _log_views(self) -> None:
+        """Log how views are mixed, and warn of settings that lose."""
+        views = used_views(self.config, self.train_set.reader.identity.num_views)
+        if (mixing := describe_mixing(self.config, views)) is not None:
+            log.info("%s", mixing)
+        for warning in warnings(PlannedTraining(self.config, len(self.train_set), views, self._num_steps)):
+            log.warning("%s", warning)
+
+    @property
+    def _num_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return math.ceil(len(self.plan(0).batches) / self.config.accumulate_steps) * self.config.epochs
 
     def _forecast(self) -> str:
         runs = list(self.students.values())

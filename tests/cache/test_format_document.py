@@ -73,7 +73,7 @@ def test_continued_documents_are_described(tmp_path, monkeypatch):
 def test_the_identity_is_described(cache):
     expected = names(CacheIdentity) - {"format_version"} | names(TeacherIdentity)
     assert described("Identity: `cache.json`") == expected
-    assert fields(cache / "cache.json") == names(CacheIdentity) - {"format_version", "snap_tolerance"}
+    assert fields(cache / "cache.json") == names(CacheIdentity) - {"format_version", "snap_tolerance", "view_area"}
 
 
 def test_commit_records_are_described(cache):

@@ -31,6 +31,9 @@ def names(root) -> set:
         {"sampling": "snap", "snap_tolerance": 0.1},
         {"sampling": "snap", "snap_tolerance": 0.26, "format_version": 2},
         {"canonical_short_side": 1.5},
+        {"view_area": 0.2},
+        {"view_area": 0.0, "format_version": 2},
+        {"view_area": 1.1, "format_version": 2},
     ],
 )
 def test_an_identity_that_no_reader_takes_makes_no_cache(tmp_path, backend, change):

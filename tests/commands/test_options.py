@@ -150,7 +150,18 @@ TABLES = {
 PLAN = "commands/test_plan.py::test_a_plan_follows_its_options"
 DISTILL = "commands/test_distill.py::"
 DISTILL_OPTIONS = (  # those of extract-teacher, train-student and export-student that distill has, too
-    *(*ANNOTATIONS, *TABLES, "data_dir", "use_synthetic", "num_samples", "layout", "fps", "sampling", "views"),
+    *(
+        *ANNOTATIONS,
+        *TABLES,
+        "data_dir",
+        "use_synthetic",
+        "num_samples",
+        "layout",
+        "fps",
+        "sampling",
+        "views",
+        "view_area",
+    ),
     *("classes", "class_names", "prompts", "prompt_style", "teacher_head", "embed_texts", "label_set", "store_logits"),
     *("teacher_size", "teacher_model", "teacher_module", "teacher_onnx", "teacher_torchscript", "teacher_input_size"),
     *("teacher_weights", "teacher_activation", "teacher_preprocess", "teacher_runtime", "decode_workers"),
@@ -184,6 +195,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "extraction/test_snapping.py::test_another_tolerance_rate_or_sampling_is_another_identity",
         ),
         "decoder": ("--decoder nvdec", "extraction/test_decoding.py::test_the_decoder_is_part_of_the_identity"),
+        "view_area": (
+            "--views 1 --view-area 0.25",
+            "extraction/test_view_area.py::test_the_share_is_part_of_the_identity_and_the_usual_one_is_absent",
+        ),
         "views": ("--views 3", EXTRACTION + "test_views_depend_on_their_number_the_seed_and_the_video"),
         "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
@@ -279,6 +294,14 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             SHAPES,
         ),
         "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
+        "evaluation_view_share": (
+            "--evaluation-view-share 0.25",
+            "training/test_view_mixing.py::test_training_clips_follow_the_options_and_selection_clips_do_not",
+        ),
+        "evaluation_view_warmup": (
+            "--evaluation-view-warmup 0.5",
+            "training/test_view_mixing.py::test_training_clips_follow_the_options_and_selection_clips_do_not",
+        ),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
         "ema": ("--ema 0.5", BY_HAND),
         "class_weights": (

@@ -188,7 +188,8 @@ CONFIGS = {
                       num_actions=3, teacher_head="none", device="cpu", sampling="keyframe", skip_invalid=True,
                       clip_splits=True, annotations="moments", teacher_model="demo-clip", teacher_size="demo",
                       class_names=Path(__file__), layout=LAYOUTS[1], decoder="nvdec", teacher_preprocess=PREPROCESS,
-                      strict=True, fho_window="critical", max_narration_window=3.5, prompt_style="english"),
+                      strict=True, fho_window="critical", max_narration_window=3.5, prompt_style="english",
+                      view_area=0.2),
         ExtractConfig(Path("v"), False, Path("c"), batch_size="auto", teacher_runtime="onnx"),
     ),
     "train-student": (
@@ -196,7 +197,8 @@ CONFIGS = {
                     student_pretrained=False, projection="linear", epochs=3, batch_size=5, lr=0.01, weight_decay=0.2,
                     alpha=0.5, beta=0.0, gamma=0.25, temperature=2.0, frames_per_clip=3, views=0, jitter=0.1, ema=0.9,
                     accumulate_steps=2, patience=4, amp=False, compile=True, checkpoint_steps=7, tensorboard=True,
-                    num_workers=0, device="cpu", seed=9, overwrite=True),
+                    num_workers=0, device="cpu", seed=9, overwrite=True, evaluation_view_share=0.5,
+                    evaluation_view_warmup=0.25),
         TrainConfig(Path("c"), Path("o"), student_pretrained=True),
     ),
     "evaluate": (

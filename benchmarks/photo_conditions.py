@@ -1,0 +1,71 @@
+"""What students of benchmarks/photos.py differ in: named sets of options of train-student, in one table."""
+
+from typing import Any
+
+from benchmarks.own_teacher import FEATURE_ALONE
+from embedonce.pipeline.settings.options import Option
+from embedonce.pipeline.training.settings import TrainConfig
+
+BASE: dict[str, Any] = FEATURE_ALONE | {"student_size": "xxs", "views": 8, "epochs": 40}
+Overrides = dict[str, Any]
+
+# Name -> what differs from BASE. The first one is what the others are compared with.
+CONDITIONS: dict[str, Overrides] = {
+    "K=8": {},
+    **{f"K={views}": {"views": views} for views in (0, 1, 4, 16)},
+    **{f"share {share:g}": {"evaluation_view_share": share} for share in (0.1, 0.25, 0.5)},
+    **{f"warmup {share:g}": {"evaluation_view_warmup": share} for share in (0.1, 0.25, 0.5)},
+    "share 0.25, warmup 0.25": {"evaluation_view_share": 0.25, "evaluation_view_warmup": 0.25},
+    **{f"projection {name}": {"projection": name} for name in ("linear", "linear-norm", "linear-norm-gelu")},
+    "linear, K=0": {"projection": "linear", "views": 0},
+    **{f"linear, share {share:g}": {"projection": "linear", "evaluation_view_share": share} for share in (0.25, 0.5)},
+    **{f"jitter {strength:g}": {"jitter": strength} for strength in (0.2, 0.4)},
+    **{f"ema {decay:g}": {"ema": decay} for decay in (0.99, 0.999)},
+    **{f"lr {rate:g}": {"lr": rate} for rate in (7.5e-4, 3e-3, 6e-3)},
+    **{f"weight decay {decay:g}": {"weight_decay": decay} for decay in (0.0, 0.2)},
+    **{f"{epochs} epochs, K=8": {"epochs": epochs} for epochs in (10, 160)},
+    **{f"{epochs} epochs, K=0": {"epochs": epochs, "views": 0} for epochs in (10, 160)},
+}
+
+
+def chosen_conditions(only: tuple[str, ...], given: tuple[str, ...]) -> dict[str, Overrides]:
+    """The conditions to train, in order: those that --only and --condition name, or all of the table.
+
+    only: names, or parts of names. given: as parse_condition() reads them. ValueError for what names nothing.
+    """
+    chosen = {} if only or given else CONDITIONS
+    for part in only:
+        found = [part] if part in CONDITIONS else [name for name in CONDITIONS if part in name]
+        if not found:
+            raise ValueError(f"--only {part}: no condition has that in its name; there are: {'; '.join(CONDITIONS)}")
+        chosen |= {name: CONDITIONS[name] for name in found}
+    return chosen | dict(map(parse_condition, given))
+
+
+def parse_condition(text: str) -> tuple[str, Overrides]:
+    """NAME=option:value,... as a name and options of train-student. ValueError with what is wrong."""
+    name, separator, listed = text.rpartition("=")
+    if not (separator and name):
+        raise ValueError(f"--condition {text}: must be NAME=option:value,... such as 'wide=views:16,projection:linear'")
+    options = {option.name: option for option in TrainConfig.options()}
+    overrides: Overrides = {}
+    for part in filter(None, listed.split(",")):
+        flag, _, value = part.partition(":")
+        key = flag.strip().replace("-", "_")
+        if key not in options:
+            raise ValueError(f"--condition {text}: {flag!r} is not an option of train-student")
+        overrides[key] = _value(options[key], value, text)
+    return name, overrides
+
+
+def _value(option: Option, value: str, text: str) -> Any:
+    """The value of an option, which is written as on the command line, or as true or false."""
+    if option.value_type is bool:
+        if value not in ("true", "false"):
+            raise ValueError(f"--condition {text}: {option.name} must be true or false, got {value!r}")
+        return value == "true"
+    try:
+        return option.value_type(value)
+    except ValueError as error:
+        kind = option.value_type.__name__
+        raise ValueError(f"--condition {text}: {option.name} must be of type {kind}, got {value!r}") from error

@@ -1,0 +1,158 @@
+"""The evaluation crop among random views: by share, and in the first epochs of a run."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+
+from embedonce.cache.store import open_reader
+from embedonce.pipeline.checkpoints import training_state
+from embedonce.pipeline.clips.dataset import ClipSampling, choose_view
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.training import trainer as training
+from embedonce.pipeline.training.recipe import datasets, run_fields
+from embedonce.pipeline.training.settings import TrainConfig
+from embedonce.pipeline.training.view_mixing import describe_mixing, evaluation_epochs, used_views
+from tests.support import small_students
+from tests.support.tiny_cache import make_tiny_cache
+
+SAMPLING = ClipSampling(2, 32, random=True, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    small_students.use(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_tiny_cache(tmp_path_factory.mktemp("tiny") / "cache", 6, num_views=2)
+
+
+def settings(cache_dir, output_dir, **changes) -> TrainConfig:
+    values = {"student_size": "tiny", "student_resolution": 128, "student_pretrained": False, "epochs": 2}
+    values |= {"batch_size": 3, "frames_per_clip": 1, "num_workers": 0, "device": "cpu"}
+    return TrainConfig(cache_dir, output_dir, **(values | changes))
+
+
+def views(epochs: int, clips: int, **changes) -> np.ndarray:
+    """(epochs, clips) the chosen views, of nine."""
+    sampling = dataclasses.replace(SAMPLING, **changes)
+    return np.array([[choose_view(9, sampling, epoch, i) for i in range(clips)] for epoch in range(epochs)])
+
+
+def stored_view(data, index: int) -> int:
+    """The view whose stored embedding an item has; clips have one frame."""
+    item, timeline = data[index], data.reader.timeline(data.clips[index].video_uid)
+    at = int(abs(timeline.t_sec - float(item["t_rel_sec"][0]) - data.clips[index].start_sec).argmin())
+    shard, row = data.reader.frames(timeline.unit[at]), int(timeline.row[at])
+    stored = [shard.embeddings(row, row + 1, view)[0] for view in range(3)]
+    return int(np.argmax([embedding @ item["embeddings"][0].numpy() for embedding in stored]))
+
+
+def test_the_evaluation_crop_takes_its_share_of_the_draws():
+    usual, mixed = views(200, 40), views(200, 40, evaluation_share=0.3)
+    assert (usual > 0).all()
+    assert (mixed == 0).mean() == pytest.approx(0.3, abs=0.02)
+    assert (mixed == usual)[mixed > 0].all()  # it takes the place of that epoch's view; the others stay
+    assert ((mixed == 0).mean(0) > 0.15).all() and ((mixed == 0).mean(1) > 0.02).all()  # in all clips and epochs
+    assert (views(8, 40, evaluation_share=1.0) == 0).all()
+
+
+def test_draws_depend_on_seed_epoch_and_clip_alone():
+    chosen = views(30, 30, evaluation_share=0.5)
+    np.testing.assert_array_equal(chosen, views(30, 30, evaluation_share=0.5))
+    assert ((chosen == 0) != (views(30, 30, evaluation_share=0.5, seed=4) == 0)).any()
+    assert (views(30, 30, evaluation_share=0.25) == 0)[chosen > 0].sum() == 0  # a larger share adds to a smaller one
+
+
+def test_the_first_epochs_use_the_evaluation_crop_alone():
+    chosen, usual = views(12, 40, evaluation_epochs=4), views(12, 40)
+    assert (chosen[:4] == 0).all()
+    np.testing.assert_array_equal(chosen[4:], usual[4:])
+    assert all(sorted(column) == list(range(1, 9)) for column in chosen[4:].T)  # each random view once in K epochs
+    both = views(200, 40, evaluation_epochs=100, evaluation_share=0.3)
+    assert (both[:100] == 0).all() and (both[100:] == 0).mean() == pytest.approx(0.3, abs=0.03)
+
+
+def test_other_views_than_those_of_training_are_left_alone():
+    mixing = {"evaluation_epochs": 3, "evaluation_share": 1.0}
+    still = dataclasses.replace(SAMPLING, random=False, view=5, **mixing)
+    assert choose_view(9, still, 0, 0) == 5
+
+
+def test_training_clips_follow_the_options_and_selection_clips_do_not(tiny, tmp_path):
+    reader = open_reader(tiny)
+
+    def of_epoch(epoch: int, part: int = 0, **options) -> set[int]:
+        data = datasets(settings(tiny, tmp_path, epochs=10, **options), reader, reader.label_set())[part]
+        data.epoch = epoch
+        return {stored_view(data, i) for i in range(len(data))}
+
+    assert [of_epoch(epoch, evaluation_view_warmup=0.3) for epoch in (0, 2, 3, 9)] == [{0}, {0}, {1, 2}, {1, 2}]
+    assert of_epoch(9, evaluation_view_share=1.0) == {0}
+    assert of_epoch(9, evaluation_view_share=0.5) == {0, 1, 2}
+    assert of_epoch(9, 1) == {0} == of_epoch(0, 1, evaluation_view_share=0.5)
+
+
+@pytest.mark.parametrize("option", ["evaluation_view_share", "evaluation_view_warmup"])
+def test_values_outside_of_0_to_1_are_refused(tiny, tmp_path, option):
+    flag = "--" + option.replace("_", "-")
+    for value in (-0.1, 1.01, float("nan")):
+        with pytest.raises(ValueError, match=f"{flag} must be from 0 to 1, got"):
+            settings(tiny, tmp_path, **{option: value})
+    settings(tiny, tmp_path, **{option: 1.0})
+
+
+def test_the_log_says_how_views_are_mixed(tiny, tmp_path):
+    def line(stored: int = 8, **options) -> str | None:
+        config = settings(tiny, tmp_path, epochs=10, **options)
+        return describe_mixing(config, used_views(config, stored))
+
+    share, first = {"evaluation_view_share": 0.25}, {"evaluation_view_warmup": 0.3}
+    assert line() is None and line(0) is None and line(views=0) is None
+    assert line(**share) == "views: the evaluation crop in place of 25% of the 8 random ones"
+    assert line(**first) == "views: the evaluation crop alone in the first 3 of 10 epochs"
+    assert line(**share, **first, views=4) == (
+        "views: the evaluation crop alone in the first 3 of 10 epochs, then the evaluation crop in place of 25% of the "
+        "4 random ones"
+    )
+    assert line(evaluation_view_warmup=0.04) is None and evaluation_epochs(settings(tiny, tmp_path)) == 0
+    assert line(0, **share) == (
+        "without effect: --evaluation-view-share 0.25, as all training uses the evaluation crop anyway (the cache has "
+        "no random views)"
+    )
+    assert "--evaluation-view-share 0.25 and --evaluation-view-warmup 0.3, as" in str(line(**share, **first, views=0))
+
+
+@pytest.mark.integration
+def test_options_without_effect_are_logged_and_change_nothing(tiny, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "embedonce"):
+        training.train(settings(tiny, tmp_path / "a", views=0, evaluation_view_share=0.5, epochs=1))
+    assert "without effect: --evaluation-view-share 0.5" in caplog.text and "(--views 0)" in caplog.text
+    training.train(settings(tiny, tmp_path / "b", views=0, epochs=1))
+    weights = [training_state._read(tmp_path / name / "training_state.pt").students["tiny"]["student"] for name in "ab"]
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[1])
+
+
+@pytest.mark.integration
+def test_a_run_is_not_continued_with_another_mixture(tiny, tmp_path):
+    training.train(settings(tiny, tmp_path, epochs=1))
+    for option in ("evaluation_view_share", "evaluation_view_warmup"):
+        with pytest.raises(InputError, match=f"holds another training run .*{option}: None -> 0"):
+            training.train(settings(tiny, tmp_path, epochs=1, **{option: 0.5}))
+
+
+def test_runs_that_were_begun_without_the_options_go_on(tiny, tmp_path):
+    reader = open_reader(tiny)
+    labels, config = reader.label_set(), settings(tiny, tmp_path)
+    data = datasets(config, reader, labels)
+    fields = run_fields(config, reader.identity, labels, data, 1)
+    older = {name: value for name, value in fields.items() if not name.startswith("evaluation_view")}
+    assert len(older) == len(fields) - 2
+    training_state.save_state(tmp_path, training_state.TrainingState(older, "cpu", position=1))
+    assert training_state.load_state(tmp_path, fields, []) is not None
+    other = run_fields(dataclasses.replace(config, evaluation_view_share=0.5), reader.identity, labels, data, 1)
+    with pytest.raises(InputError, match=r"evaluation_view_share: None -> 0\.5"):
+        training_state.load_state(tmp_path, other, [])
