@@ -89,8 +89,8 @@ class TrainOptions(TypedDict, total=False):
     batch_size: int
     accumulate_steps: int
     optimizer: str | None
-    lr: float
-    weight_decay: float
+    lr: float | None
+    weight_decay: float | None
     jitter: float
     ema: float
     patience: int

@@ -5,16 +5,17 @@ from torch import nn
 
 from embedonce.models.names import ADAMW
 from embedonce.pipeline.training.muon import Muon, is_matrix
+from embedonce.pipeline.training.optimizer_choice import OptimizerChoice
 
 
-def new_optimizer(student: nn.Module, name: str, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """The optimizer of this name, MUON or ADAMW. The learning rate of its first group is lr."""
-    decayed, others = parameter_groups(student, weight_decay)
-    if name == ADAMW:
-        return torch.optim.AdamW([decayed, others], lr=lr)
+def new_optimizer(student: nn.Module, choice: OptimizerChoice) -> torch.optim.Optimizer:
+    """The optimizer of a student. The learning rate of its first group is that of the choice."""
+    decayed, others = parameter_groups(student, choice.weight_decay)
+    if choice.name == ADAMW:
+        return torch.optim.AdamW([decayed, others], lr=choice.lr)
     matrices = [one for one in decayed["params"] if is_matrix(one)]
     kernels = [one for one in decayed["params"] if not is_matrix(one)]  # depthwise
-    return Muon([decayed | {"params": kernels}, others, decayed | {"params": matrices, "matrices": True}], lr=lr)
+    return Muon([decayed | {"params": kernels}, others, decayed | {"params": matrices, "matrices": True}], lr=choice.lr)
 
 
 def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict]:

@@ -15,11 +15,11 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
 from embedonce.models.losses.registry import loss_settings, loss_terms, uses
 from embedonce.models.losses.term import LossSettings, Need
-from embedonce.models.names import ADAMW, MUON
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
+from embedonce.pipeline.training.optimizer_choice import OptimizerChoice, choose_optimizer
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.teacher_choice import check_embedded
 from embedonce.pipeline.training.view_mixing import MIXING_FIELDS, evaluation_epochs
@@ -121,9 +121,9 @@ def pretrained(config: TrainConfig, size: str) -> bool:
     return has_pretrained(size) if config.student_pretrained is None else config.student_pretrained
 
 
-def optimizer_of(config: TrainConfig, size: str) -> str:
-    """The optimizer of a student: by --optimizer, else by whether it starts from scratch."""
-    return config.optimizer or (ADAMW if pretrained(config, size) else MUON)
+def optimizer_of(config: TrainConfig, size: str) -> OptimizerChoice:
+    """How a student is trained: by the options, else by whether it starts from scratch."""
+    return choose_optimizer(config.optimizer, config.lr, config.weight_decay, pretrained(config, size))
 
 
 def datasets(

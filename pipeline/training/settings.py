@@ -28,6 +28,7 @@ from embedonce.pipeline.settings.options import (
     setting,
 )
 from embedonce.pipeline.tracking.registry import CSV, tracker_names
+from embedonce.pipeline.training.optimizer_choice import default_text
 from embedonce.pipeline.training.teacher_weights import parse_weights
 
 # Defaults by device: minutes on a CPU for a small data set, and what a GPU has room for
@@ -127,11 +128,19 @@ class TrainConfig(Settings):
         choices=OPTIMIZERS,
         default_text="muon from scratch, adamw from pretrained weights",
     )
-    lr: float = setting(1e-3, "Peak learning rate.", group=TRAINING, range=ranges.positive(1e30))
-    weight_decay: float = setting(
-        0.05, "Weight decay of matrices and kernels.", group=TRAINING, range=ranges.non_negative(1e3)
+    lr: float | None = setting(
+        help="Peak learning rate. Muon's matrices move ten times as fast.",
+        group=TRAINING,
+        range=ranges.positive(1e30),
+        default_text=default_text("lr"),
     )
-    jitter: float = setting(0.0, "Color-jitter strength, e.g. 0.3.", group=TRAINING, range=ranges.FRACTION)
+    weight_decay: float | None = setting(
+        help="Weight decay of matrices and kernels.",
+        group=TRAINING,
+        range=ranges.non_negative(1e3),
+        default_text=default_text("weight_decay"),
+    )
+    jitter: float = setting(0.3, "Color-jitter strength; 0: none.", group=TRAINING, range=ranges.FRACTION)
     ema: float = setting(
         0.0,
         "Decay of the exponential moving average of the weights, e.g. 0.999; 0: no average.",

@@ -35,8 +35,7 @@ class StudentRun:
         self.student, self.settings, self._config, self._world = student, settings, config, world
         self.device = next(student.parameters()).device
         world.broadcast_weights(student)
-        name = optimizer_of(config, student.config.size)
-        self.optimizer = new_optimizer(student, name, config.lr, config.weight_decay)
+        self.optimizer = new_optimizer(student, optimizer_of(config, student.config.size))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: lr_factor(step, steps))
         is_half = config.amp and precision(self.device) == "float16"
         self.scaler = torch.amp.GradScaler(enabled=is_half)

@@ -25,7 +25,7 @@ from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.epoch_plan import EpochPlan, plan_epoch
 from embedonce.pipeline.training.expected_time import expected_seconds, forecast, seconds_per_clip
 from embedonce.pipeline.training.losing_settings import PlannedTraining, warnings
-from embedonce.pipeline.training.recipe import datasets, pretrained, run_fields
+from embedonce.pipeline.training.recipe import datasets, optimizer_of, pretrained, run_fields
 from embedonce.pipeline.training.run_files import RunFiles, student_folders
 from embedonce.pipeline.training.selection_score import selection_rule
 from embedonce.pipeline.training.settings import TrainConfig
@@ -105,6 +105,7 @@ class TrainingRun:
             counts = count_parameters(run.student)
             parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if name != "training")
             log.info("student %s: %s trainable parameters (%s)", size, f"{counts['training']:,}", parts)
+            log.info("optimizer of %s: %s", size, optimizer_of(self.config, size))
         if self.world.is_first:
             self.files.create(self.epoch + 1)
         log.info("%d training clips, %d for selection", len(self.train_set), len(self.selection_set))

@@ -12,6 +12,7 @@ from embedonce.models.names import ADAMW, MUON
 from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.muon import MATRIX_LR, MOMENTUM, Muon, is_matrix, orthogonalized
+from embedonce.pipeline.training.optimizer_choice import DEFAULTS, OptimizerChoice, choose_optimizer
 from embedonce.pipeline.training.optimizers import new_optimizer
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
@@ -61,7 +62,7 @@ def test_a_step_of_a_matrix_is_decay_and_an_orthogonal_update(network):
     before = weights(network)
     set_gradients(network, 2)
     gradient = network[5].weight.grad.clone()
-    new_optimizer(network, MUON, LR, DECAY).step()
+    new_optimizer(network, OptimizerChoice(MUON, LR, DECAY)).step()
     momentum = gradient * ((1 - MOMENTUM) * (1 + MOMENTUM))
     # (5, 144): no more rows than columns, so the update is not scaled up
     expected = before[-2] * (1 - MATRIX_LR * LR * DECAY) - MATRIX_LR * LR * orthogonalized(momentum[None])[0]
@@ -71,7 +72,7 @@ def test_a_step_of_a_matrix_is_decay_and_an_orthogonal_update(network):
 def test_a_tall_matrix_moves_further_by_the_root_of_its_ratio(network):
     before = network[3].weight.detach().clone()
     set_gradients(network, 2)
-    new_optimizer(network, MUON, LR, 0.0).step()
+    new_optimizer(network, OptimizerChoice(MUON, LR, 0.0)).step()
     moved = torch.linalg.svdvals((network[3].weight.detach() - before).flatten(1)) / (MATRIX_LR * LR)  # (16, 8)
     assert moved.max() < 1.3 * 2**0.5 and moved.mean() > 0.8 * 2**0.5
 
@@ -83,8 +84,8 @@ def test_matrices_of_one_shape_are_updated_as_if_each_were_alone():
     set_gradients(pair, 4)
     for one, other in zip(alone, pair, strict=True):
         one.weight.grad = other.weight.grad.clone()
-        new_optimizer(one, MUON, LR, DECAY).step()
-    new_optimizer(pair, MUON, LR, DECAY).step()
+        new_optimizer(one, OptimizerChoice(MUON, LR, DECAY)).step()
+    new_optimizer(pair, OptimizerChoice(MUON, LR, DECAY)).step()
     for one, other in zip(alone, pair, strict=True):
         torch.testing.assert_close(one.weight, other.weight)
 
@@ -92,7 +93,7 @@ def test_matrices_of_one_shape_are_updated_as_if_each_were_alone():
 def test_everything_else_is_updated_as_by_adamw(network):
     other = copy.deepcopy(network)
     for model, name in ((network, MUON), (other, ADAMW)):
-        optimizer = new_optimizer(model, name, LR, DECAY)
+        optimizer = new_optimizer(model, OptimizerChoice(name, LR, DECAY))
         for seed in range(3):
             set_gradients(model, seed)
             optimizer.step()
@@ -101,12 +102,12 @@ def test_everything_else_is_updated_as_by_adamw(network):
 
 
 def test_a_continued_run_takes_the_same_steps(network):
-    optimizer = new_optimizer(network, MUON, LR, DECAY)
+    optimizer = new_optimizer(network, OptimizerChoice(MUON, LR, DECAY))
     for seed in range(3):
         set_gradients(network, seed)
         optimizer.step()
     other = copy.deepcopy(network)
-    continued = new_optimizer(other, MUON, LR, DECAY)
+    continued = new_optimizer(other, OptimizerChoice(MUON, LR, DECAY))
     continued.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for model, one in ((network, optimizer), (other, continued)):
         for seed in range(3, 6):
@@ -118,12 +119,12 @@ def test_a_continued_run_takes_the_same_steps(network):
 
 def test_the_logged_learning_rate_is_that_of_the_option(network):
     for name in (MUON, ADAMW):
-        assert new_optimizer(network, name, LR, DECAY).param_groups[0]["lr"] == LR
+        assert new_optimizer(network, OptimizerChoice(name, LR, DECAY)).param_groups[0]["lr"] == LR
 
 
 def test_parameters_without_a_gradient_stay(network):
     before = weights(network)
-    new_optimizer(network, MUON, LR, DECAY).step()
+    new_optimizer(network, OptimizerChoice(MUON, LR, DECAY)).step()
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(before, weights(network), strict=True))
 
 
@@ -140,3 +141,13 @@ def test_the_optimizer_follows_the_option(tmp_path):
         student.config = dataclasses.replace(student.config, size=config.student_size)
         run = StudentRun(student, config, loss_settings(), World(), 10)
         assert isinstance(run.optimizer, Muon) == (expected == MUON), options
+        assert run.optimizer.param_groups[0]["weight_decay"] == DEFAULTS[expected].weight_decay
+
+
+def test_given_values_replace_those_of_the_optimizer():
+    assert choose_optimizer(None, None, None, pretrained=False) == DEFAULTS[MUON]
+    assert choose_optimizer(None, None, None, pretrained=True) == DEFAULTS[ADAMW]
+    assert choose_optimizer(MUON, 0.5, 0.0, pretrained=True) == OptimizerChoice(MUON, 0.5, 0.0)
+    assert choose_optimizer(None, 0.5, None, pretrained=True) == OptimizerChoice(
+        ADAMW, 0.5, DEFAULTS[ADAMW].weight_decay
+    )
