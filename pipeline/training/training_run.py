@@ -70,7 +70,8 @@ class TrainingRun:
         self.epoch, self.position = 0, 0
         self.stopped_early = False
         num_batches = max(len(self.plan(0).batches), math.ceil(len(self.selection_set) / config.batch_size))
-        self.workers = Workers((self.train_set, self.selection_set), min(config.num_workers, num_batches))
+        sets, num_workers = (self.train_set, self.selection_set), min(config.num_workers, num_batches)
+        self.workers = Workers(sets, num_workers, pin_memory=device.type == "cuda")
 
     def _new_student(self, size: str) -> StudentRun:
         main, *others = self.teachers.names
