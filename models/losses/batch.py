@@ -35,8 +35,11 @@ class Rows:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Rows":
         """The indexes on a device."""
-        tensors = self.frames, self.labeled, self.with_text, self.text_of
-        return Rows(*(tensor.to(device, non_blocking=non_blocking) for tensor in tensors), self.num_texts)
+        frames, labeled, with_text, text_of = (
+            tensor.to(device, non_blocking=non_blocking)
+            for tensor in (self.frames, self.labeled, self.with_text, self.text_of)
+        )
+        return Rows(frames, labeled, with_text, text_of, self.num_texts)
 
 
 @dataclass(frozen=True)
