@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.measuring import finish, interleaved, machine
 from benchmarks.transport_rows import ROWS, send_rows
 from embedonce.pipeline.engines.child_process import ChildProcess
-from embedonce.pipeline.engines.shared_ring import SharedMemory
 from embedonce.pipeline.processes.allocator import keep_freed_memory
+from embedonce.pipeline.processes.shared_memory import SharedMemory
 
 SHARED_BYTES = 16 << 20
 CROPS = ((9, 224), (1, 224), (9, 64), (1, 64))  # views, pixels

@@ -158,17 +158,21 @@ class VideoStudent(nn.Module):
         made = {_KEY + name: _projection(shape, features) for name, shape in shapes.items()}
         self.added_projections = nn.ModuleDict(made)
 
-    def forward(self, frames: Tensor, t_rel_sec: Tensor, mask: Tensor) -> StudentOutput:
+    def forward(self, frames: Tensor, t_rel_sec: Tensor, mask: Tensor, rows: Tensor | None = None) -> StudentOutput:
         """Embed and classify a batch of clips.
 
         Args:
             frames: (B, T, 3, R, R) uint8, or float from 0 to 1.
             t_rel_sec: (B, T) float32, seconds since the clip's start.
             mask: (B, T) bool, False for padding. In training mode, the outputs of padded frames are meaningless.
+            rows: (N,) int64, the frames of (B T) that are not padding. Only training mode reads them, which without
+                them waits for an accelerator to count the mask.
         """
         if self.training:  # keep padding out of the batch-norm statistics
-            valid = self._projected(frames[mask])
-            spaces = [one.new_zeros(*mask.shape, one.shape[-1]).index_put((mask,), one) for one in valid]
+            rows = mask.flatten().nonzero().squeeze(1) if rows is None else rows
+            valid = self._projected(frames.flatten(0, 1)[rows])
+            padded = [one.new_zeros(mask.numel(), one.shape[-1]).index_put((rows,), one) for one in valid]
+            spaces = [one.unflatten(0, mask.shape) for one in padded]
         else:
             parts = [self._projected(part) for part in frames.flatten(0, 1).split(FRAMES_AT_ONCE)]
             spaces = [torch.cat(one).unflatten(0, frames.shape[:2]) for one in zip(*parts, strict=True)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def feature_loss(output: "StudentOutput", targets: "Targets", settings: LossSettings) -> tuple["Tensor", "Tensor"]:
     """Means over frames and over clips of 2(1 - cosine): the squared distance, summed over dimensions."""
-    frames, clips = _distances(output, targets.embeddings, targets.mask)
+    frames, clips = _distances(output, targets.embeddings, targets)
     shares, added = settings.teacher_shares, targets.added
     if not shares:
         return frames, clips
@@ -26,7 +26,7 @@ def feature_loss(output: "StudentOutput", targets: "Targets", settings: LossSett
     of_frames = rest + sum(share for name, share in shares.items() if name not in settings.window_teachers)
     frames, clips = rest / of_frames * frames, rest * clips
     for name, share in shares.items():
-        own_frames, own_clips = _distances(output.added[name], added[name], targets.mask)
+        own_frames, own_clips = _distances(output.added[name], added[name], targets)
         clips = clips + share * own_clips
         if name not in settings.window_teachers:
             frames = frames + share / of_frames * own_frames
@@ -34,7 +34,7 @@ def feature_loss(output: "StudentOutput", targets: "Targets", settings: LossSett
 
 
 def _distances(
-    student: "StudentOutput | AddedOutput", embeddings: "Tensor", mask: "Tensor"
+    student: "StudentOutput | AddedOutput", embeddings: "Tensor", targets: "Targets"
 ) -> tuple["Tensor", "Tensor"]:
     """Means over frames and over clips, to the embeddings of one teacher, (B, T, D)."""
     from torch.nn.functional import normalize
@@ -42,9 +42,9 @@ def _distances(
     from embedonce.models.heads import masked_mean
 
     teacher = normalize(embeddings.float(), dim=-1)  # (B, T, D)
-    clip = normalize(masked_mean(teacher, mask), dim=-1)  # (B, D)
+    clip = normalize(masked_mean(teacher, targets.mask), dim=-1)  # (B, D)
     frame_embeddings = normalize(student.frame_embeddings.float(), dim=-1)
-    frames = (frame_embeddings - teacher).square().sum(-1)[mask].mean()
+    frames = targets.of_frames((frame_embeddings - teacher).square().sum(-1)).mean()
     return frames, (normalize(student.clip_embedding.float(), dim=-1) - clip).square().sum(-1).mean()
 
 

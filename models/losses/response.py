@@ -27,7 +27,7 @@ def response_loss(output: "StudentOutput", targets: "Targets", settings: LossSet
     assert targets.logits is not None  # distillation_loss checks it
     divergence = binary_divergence if settings.independent_classes else kl_divergence
     teacher, temperature = targets.logits.float(), settings.temperature  # (B, T, C)
-    frames = divergence(output.frame_logits[targets.mask], teacher[targets.mask], temperature)
+    frames = divergence(targets.of_frames(output.frame_logits), targets.of_frames(teacher), temperature)
     return frames, divergence(output.clip_logits, masked_mean(teacher, targets.mask), temperature)
 
 

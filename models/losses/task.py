@@ -17,15 +17,18 @@ def task_loss(output: "StudentOutput", targets: "Targets", settings: LossSetting
     The sum is divided by the number of clips, not by the sum of their weights, so that a clip counts the same in every
     batch. Of clips with several labels: the mean over classes of binary cross-entropy, unweighted.
     """
+    import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-    labeled = targets.labeled
-    if not labeled.any():
+    labeled = targets.rows.labeled
+    if not len(labeled):
         return (output.clip_logits.sum() * 0.0,)
     logits = output.clip_logits[labeled].float()
     if targets.multi_hot is not None:
         return (binary_cross_entropy_with_logits(logits, targets.multi_hot[labeled].float()),)
-    weights = None if settings.class_weights is None else logits.new_tensor(settings.class_weights)
+    weights = None
+    if settings.class_weights is not None:
+        weights = torch.tensor(settings.class_weights).to(logits.device, non_blocking=True)
     return (cross_entropy(logits, targets.labels[labeled], weights, reduction="none").mean(),)
 
 

@@ -22,17 +22,17 @@ def text_loss(output: "StudentOutput", targets: "Targets", settings: LossSetting
     """The mean over the clips of the batch, of which those without a text count as 0."""
     import torch
 
-    from embedonce.models.contrastive import contrastive_loss
+    from embedonce.models.contrastive import unchecked_contrastive_loss
 
     assert targets.texts is not None and targets.text_numbers is not None  # distillation_loss checks it
-    has_text = targets.text_numbers >= 0
-    if not has_text.any():
+    rows = targets.rows
+    if not len(rows.with_text):
         return (output.clip_embedding.sum() * 0.0,)
-    clips, vectors = output.clip_embedding[has_text], targets.texts[has_text]
-    different, text_of = torch.unique(targets.text_numbers[has_text], return_inverse=True)
-    texts = vectors.new_empty(len(different), vectors.shape[1]).index_put((text_of,), vectors)  # equal rows meet
-    matches = text_of[:, None] == torch.arange(len(different), device=text_of.device)
-    return (contrastive_loss(clips, texts, matches, 1 / TEMPERATURE) * has_text.float().mean(),)
+    clips, vectors = output.clip_embedding[rows.with_text], targets.texts[rows.with_text]
+    texts = vectors.new_empty(rows.num_texts, vectors.shape[1]).index_put((rows.text_of,), vectors)  # equal rows meet
+    matches = rows.text_of[:, None] == torch.arange(rows.num_texts, device=rows.text_of.device)
+    has_text = (targets.text_numbers >= 0).float()
+    return (unchecked_contrastive_loss(clips, texts, matches, 1 / TEMPERATURE) * has_text.mean(),)
 
 
 TEXT = LossTerm(

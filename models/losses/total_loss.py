@@ -36,9 +36,9 @@ def _share_of_step(
 ) -> Tensor:
     """The mean of a term's means, each scaled by this batch's share of the step."""
     _check_data(term, output, targets)
-    means = torch.stack(term.function(output, targets, settings))
+    means = term.function(output, targets, settings)
     factors = [share[unit] / len(term.means) for unit in term.means]
-    return (means * means.new_tensor(factors)).sum()
+    return functools.reduce(torch.add, (mean * factor for mean, factor in zip(means, factors, strict=True)))
 
 
 def _check_data(term: LossTerm, output: "StudentOutput", targets: Targets) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from embedonce.models.losses.batch import Targets
+from embedonce.models.losses.batch import Rows, Targets
 from embedonce.pipeline.clips.teacher_columns import added_embeddings
 
 
@@ -20,7 +20,7 @@ class ClipBatch:
     int64 in the dataset; logits (B, T, C) float32, None if the label set has no soft logits; multi_hot (B, C) bool,
     None unless the label set has several labels per clip. texts (B, D) float32, text_numbers (B,) int64: see Targets;
     None unless the dataset has texts. added: (B, T, E) float32, unit length, of each added teacher, by name; None
-    without any.
+    without any. rows: which rows count, computed before the batch is moved to an accelerator.
     """
 
     frames: Tensor
@@ -34,11 +34,12 @@ class ClipBatch:
     texts: Tensor | None = None
     text_numbers: Tensor | None = None
     added: Mapping[str, Tensor] | None = None
+    rows: Rows | None = None
 
     @classmethod
     def from_items(cls, batch: Mapping[str, Tensor]) -> "ClipBatch":
         """From collated items of a ClipDataset; KeyError if one of their parts is missing."""
-        return cls(
+        made = cls(
             frames=batch["frames"],
             embeddings=batch["embeddings"],
             mask=batch["mask"],
@@ -51,6 +52,7 @@ class ClipBatch:
             text_numbers=batch.get("text_number"),
             added=added_embeddings(batch) or None,
         )
+        return dataclasses.replace(made, rows=made.targets.rows)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +63,8 @@ class ClipBatch:
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
         moved = {name: t.to(device, non_blocking=non_blocking) for name, t in tensors.items()}
         added = {name: t.to(device, non_blocking=non_blocking) for name, t in (self.added or {}).items()}
-        return dataclasses.replace(self, **moved, added=added or None)
+        rows = None if self.rows is None else self.rows.to(device, non_blocking)
+        return dataclasses.replace(self, **moved, added=added or None, rows=rows)
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,4 +75,5 @@ class ClipBatch:
     def targets(self) -> Targets:
         """What the loss reads."""
         texts = self.texts, self.text_numbers
-        return Targets(self.embeddings, self.logits, self.labels, self.mask, self.multi_hot, *texts, added=self.added)
+        own = self.embeddings, self.logits, self.labels, self.mask, self.multi_hot, *texts
+        return Targets(*own, added=self.added, known_rows=self.rows)

@@ -15,6 +15,7 @@ from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.computed_logits import compute_logits
 from embedonce.cache.labels import ClipLabel, LabelSet, multi_hot
 from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.clips.kept_crops import KeptCrops
 from embedonce.pipeline.clips.teacher_columns import TeacherColumns, item_name
 from embedonce.pipeline.clips.text_targets import TextTargets
 from embedonce.pipeline.frames import canonical_frame
@@ -56,7 +57,7 @@ class ClipDataset(Dataset):
     TextTargets.item() returns. With several teachers, `embeddings` are those of the first of them, and those of the
     others are added under the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects
     frames, views and jitter. Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its
-    own.
+    own. kept: crops in memory from which frames are taken; None: frames are decoded whenever they are read.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ClipDataset(Dataset):
         self._rows: list[range] = []  # of each clip: positions on its video's timeline
         self._head = reader.head(labels.name) if labels.computes_logits else None
         self.epoch = 0
+        self.kept: KeptCrops | None = None
         cached = set(reader.video_uids)
         for clip in clips:
             if clip.video_uid not in cached:
@@ -119,6 +121,17 @@ class ClipDataset(Dataset):
         """Number of cached frames of the longest clip."""
         return max(map(len, self._rows), default=0)
 
+    def kept_crops(self) -> KeptCrops:
+        """Room for all crops that its items may ever need; not allocated yet, and not used before `kept` is set."""
+        sampling = self.sampling
+        views = range(sampling.view, sampling.view + 1)
+        if sampling.random:
+            views = range(1 + (self.reader.identity.num_views if sampling.views is None else sampling.views))
+        rows = [np.array(one) for one in self._rows]
+        frames = rows if sampling.random else [choose_frames(one, sampling, 0, 0) for one in rows]
+        uids = [clip.video_uid for clip in self.clips]
+        return KeptCrops(zip(uids, frames, strict=True), views, sampling.resolution)
+
     def described_clips(self) -> Iterator[str]:
         """One line per clip, for fingerprints: its name, times, label, rows, first shard and, if wanted, text."""
         for i, (clip, rows, shard) in enumerate(zip(self.clips, self._rows, self.shard_of_clip, strict=True)):
@@ -152,7 +165,8 @@ class ClipDataset(Dataset):
         at = choose_frames(np.array(self._rows[number]), sampling, self.epoch, index)
         num_views = len(timeline.views) if sampling.views is None else 1 + sampling.views
         view = choose_view(num_views, sampling, self.epoch, index)
-        images, embeddings, logits = self._read(timeline, at, view)
+        images = self._images(clip.video_uid, at, view) if sampling.resolution else None
+        embeddings, logits = self._read(timeline, at, view)
         main, *added = self.teachers.names
         length = sampling.frames_per_clip
         item = {
@@ -173,28 +187,33 @@ class ClipDataset(Dataset):
         item |= {item_name(name): _padded(embeddings[name].astype(np.float32), length) for name in added}
         return item if logits is None else item | {"logits": _padded(logits, length)}
 
-    def _read(
-        self, timeline, at: np.ndarray, view: int
-    ) -> tuple[np.ndarray | None, dict[str, np.ndarray], np.ndarray | None]:
-        """Crops (T, R, R, 3) uint8 if items have frames, embeddings (T, D) by teacher, and logits (T, C) if the label
-        set has them, of one view."""
+    def _images(self, uid: str, at: np.ndarray, view: int) -> np.ndarray:
+        """Crops (T, R, R, 3) uint8 of frames of a video, in one view."""
+        timeline = self.reader.timeline(uid)
         side, short_side = self.sampling.resolution, self.reader.identity.canonical_short_side
+
+        def decode(position: int) -> np.ndarray:
+            jpeg = self.reader.frames(timeline.unit[position]).jpeg(int(timeline.row[position]))
+            return canonical_frame.load_view(jpeg, timeline.views[view], side, short_side)
+
+        if self.kept is None:
+            return np.stack([decode(position) for position in at.tolist()])
+        return self.kept.read(uid, at, view, decode)
+
+    def _read(self, timeline, at: np.ndarray, view: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """Embeddings (T, D) by teacher, and logits (T, C) if the label set has them, of one view."""
         needed = dict.fromkeys((*self.teachers.names, *([] if self._head is None else [FIRST])))
-        frames, logits = [], []
+        logits = []
         embeddings: dict[str, list[np.ndarray]] = {name: [] for name in needed}
         for unit, row in zip(timeline.unit[at], timeline.row[at].tolist(), strict=True):
-            shard = self.reader.frames(unit)
-            if side:
-                frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], side, short_side))
             for name, vectors in embeddings.items():
                 vectors.append(self.teachers.column(name, unit).embeddings(row, row + 1, view)[0])
             if self._labels.has_logits and self._labels.stores_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        images = np.stack(frames) if side else None
         stacked = {name: np.stack(vectors) for name, vectors in embeddings.items()}
         if self._head is not None:
-            return images, stacked, compute_logits(self._head, stacked[FIRST], f"frames of {self.reader.cache_dir}")
-        return images, stacked, np.stack(logits) if logits else None
+            return stacked, compute_logits(self._head, stacked[FIRST], f"frames of {self.reader.cache_dir}")
+        return stacked, np.stack(logits) if logits else None
 
 
 def choose_frames(rows: np.ndarray, sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:

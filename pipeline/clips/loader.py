@@ -28,10 +28,12 @@ class Workers:
 
     They start with the first batch, with a copy of the datasets of which only `epoch` may change later, and end with
     close(). One iteration at a time: a new one drops what is left of the one before.
+
+    pin_memory: deliver batches in memory from which a GPU copies while the next step is prepared.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], num_workers: int):
-        self._datasets, self._num_workers = list(datasets), num_workers
+    def __init__(self, datasets: Sequence[Dataset], num_workers: int, pin_memory: bool = False):
+        self._datasets, self._num_workers, self._pin_memory = list(datasets), num_workers, pin_memory
         self._requests: list[list[Request]] = []  # what the loader iterates over
         self._loader: DataLoader | None = None
 
@@ -63,15 +65,28 @@ class Workers:
                 self._num_workers,
             )
         try:
-            self._loader = _loader(self._datasets, self._requests, usable)
+            self._loader = self._new_loader(usable)
             with without_main():  # where processes are not forked
                 return iter(self._loader)
         except OSError as error:
             if not usable:
                 raise
             log.warning("no loader processes can be started (%s): loading in this process", error.strerror or error)
-            self._loader = _loader(self._datasets, self._requests, 0)
+            self._loader = self._new_loader(0)
             return iter(self._loader)
+
+    def _new_loader(self, num_workers: int) -> DataLoader:
+        """A loader with a random generator of its own: a resumed run starts one loader more than one without a stop."""
+        return DataLoader(
+            RequestedItems(self._datasets),
+            batch_sampler=self._requests,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            collate_fn=CollateWithErrors(num_workers),
+            worker_init_fn=leave_to_parent,
+            generator=torch.Generator().manual_seed(0),
+            pin_memory=self._pin_memory,
+        )
 
 
 def batches(
@@ -111,19 +126,6 @@ def batches(
 def in_order(count: int, batch_size: int) -> list[range]:
     """Batches of the indexes 0 to count - 1, in order."""
     return [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
-
-
-def _loader(datasets: list[Dataset], requests: list[list[Request]], num_workers: int) -> DataLoader:
-    """A loader with a random generator of its own: a resumed run starts one loader more than one without a stop."""
-    return DataLoader(
-        RequestedItems(datasets),
-        batch_sampler=requests,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-        collate_fn=CollateWithErrors(num_workers),
-        worker_init_fn=leave_to_parent,
-        generator=torch.Generator().manual_seed(0),
-    )
 
 
 class RequestedItems(Dataset):

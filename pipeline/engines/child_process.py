@@ -9,8 +9,9 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from embedonce.pipeline.engines.channel import Channel
-from embedonce.pipeline.engines.shared_ring import RingReader, RingWriter, SharedMemory
+from embedonce.pipeline.engines.shared_ring import RingReader, RingWriter
 from embedonce.pipeline.processes.main_module import without_main
+from embedonce.pipeline.processes.shared_memory import SharedMemory
 from embedonce.pipeline.processes.worker_signals import leave_to_parent
 
 EXIT_WAIT_SEC = 5.0  # for a process that closed its pipe

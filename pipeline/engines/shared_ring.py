@@ -1,66 +1,21 @@
-"""Memory that two processes share: one lays buffers into it, the other copies them out and gives the room back.
-
-The memory has no name, so that the system frees it with the last process that has it, however that process ends.
-Nothing is ever left in /dev/shm, and its size limit, which is often 64 MB in containers, does not apply.
-"""
+"""A ring of buffers in memory that two processes share: one lays them into it, the other copies them out and frees
+their room."""
 
 import contextlib
-import errno
 import logging
-import mmap
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from typing import Any
 
 import numpy as np
+
+from embedonce.pipeline.processes.shared_memory import SharedMemory
 
 log = logging.getLogger(__name__)
 
 Span = tuple[int, int]  # (offset, length) of a buffer in the memory, in bytes
 _ALIGNMENT = 64
 _TAKEN = b"\0"
-
-
-class SharedMemory:
-    """num_bytes of memory that this process and those it spawns with it share."""
-
-    def __init__(self, num_bytes: int):
-        """OSError if there is too little memory, or if this system cannot share it so.
-
-        The memory is occupied at once: a lack of it would otherwise end a process in the middle of writing.
-        """
-        if not hasattr(os, "memfd_create"):
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        descriptor = os.memfd_create("embedonce")
-        try:
-            os.posix_fallocate(descriptor, 0, num_bytes)
-            self._map(descriptor, num_bytes)
-        except BaseException:
-            os.close(descriptor)
-            raise
-
-    def close(self) -> None:
-        """Give the memory up in this process."""
-        del self.array
-        with contextlib.suppress(BufferError):  # an error that ended the run still refers to it
-            self._mapped.close()
-        os.close(self._descriptor)
-
-    def __getstate__(self) -> tuple[Any, int]:
-        return reduction.DupFd(self._descriptor), self.num_bytes
-
-    def __setstate__(self, state: tuple[Any, int]) -> None:
-        descriptor = state[0].detach()
-        self._map(descriptor, state[1])
-        os.close(descriptor)  # only the process that made the memory hands it on
-
-    def _map(self, descriptor: int, num_bytes: int) -> None:
-        self._mapped = mmap.mmap(descriptor, num_bytes)
-        self._descriptor, self.num_bytes = descriptor, num_bytes
-        self.array = np.frombuffer(self._mapped, np.uint8)
 
 
 def shared_memories(count: int, num_bytes: int) -> list[SharedMemory | None]:

@@ -10,8 +10,8 @@ from typing import Any
 from embedonce.pipeline.engines.channel import Channel
 from embedonce.pipeline.engines.child_process import ChildProcess
 from embedonce.pipeline.engines.engine import Event, run_task
-from embedonce.pipeline.engines.shared_ring import SharedMemory
 from embedonce.pipeline.processes.running_time import LOOK_SEC, RunningTime, Watchdog
+from embedonce.pipeline.processes.shared_memory import SharedMemory
 
 POLL_SEC = LOOK_SEC  # how long to wait on the pipe before checking whether the run was stopped
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.engines.child_process import ChildProcess
-from embedonce.pipeline.engines.shared_ring import SharedMemory
 from embedonce.pipeline.processes.running_time import RunningTime, Watchdog
+from embedonce.pipeline.processes.shared_memory import SharedMemory
 from embedonce.pipeline.teachers.batch_size import first_images, origin
 from embedonce.pipeline.teachers.lanes import Images, TeacherProcessError
 from embedonce.pipeline.teachers.serving import (

@@ -19,11 +19,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size` processes."""
+    """This process among `size` processes, of which local_size are on this machine."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -109,7 +110,8 @@ def join(device: torch.device) -> tuple[World, torch.device]:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World(), device
-    world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", os.environ["RANK"])))
+    rank, local_size = int(os.environ["RANK"]), int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    world = World(rank, size, int(os.environ.get("LOCAL_RANK", rank)), local_size)
     if device.type == "cuda":
         if world.local_rank >= torch.cuda.device_count():
             raise InputError(

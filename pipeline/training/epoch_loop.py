@@ -66,6 +66,8 @@ def _train(run: TrainingRun, plan: EpochPlan) -> float:
             if is_last:
                 break
             waiting_since = time.perf_counter()
+    for student in run.students.values():
+        student.check_losses()
     return seconds
 
 

@@ -30,7 +30,7 @@ WARMUP_SHARE = 0.05  # of all steps
 # Settings that only say where files are and how fast training is; the cache counts by its identity, not by its path
 FIELDS_THAT_MAY_DIFFER = (
     *("cache_dir", "output_dir", "num_workers", "device", "overwrite", "compile", "checkpoint_steps", "tensorboard"),
-    *("local_cache_dir", "local_cache_gb", "report_to"),
+    *("local_cache_dir", "local_cache_gb", "report_to", "preload"),
 )
 
 

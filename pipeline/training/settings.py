@@ -204,6 +204,12 @@ class TrainConfig(Settings):
     amp: bool = setting(True, "Automatic mixed precision, if the device supports it.", group=RUNTIME)
     compile: bool = setting(False, "Compile the students with torch.compile.", group=RUNTIME)
     num_workers: int = setting(shared.NUM_WORKERS)
+    preload: str = setting(
+        "auto",
+        "Keep decoded frames in memory once they are read. auto: if all of them fit into half of what is available.",
+        group=RUNTIME,
+        choices=choices.PRELOAD,
+    )
     device: str = setting(shared.DEVICE)
     seed: int = setting(shared.SEED)
 

@@ -25,6 +25,7 @@ from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.epoch_plan import EpochPlan, plan_epoch
 from embedonce.pipeline.training.expected_time import expected_seconds, forecast, seconds_per_clip
 from embedonce.pipeline.training.losing_settings import PlannedTraining, warnings
+from embedonce.pipeline.training.preload import Preload
 from embedonce.pipeline.training.recipe import datasets, optimizer_of, pretrained, run_fields
 from embedonce.pipeline.training.run_files import RunFiles, student_folders
 from embedonce.pipeline.training.selection_score import selection_rule
@@ -72,7 +73,9 @@ class TrainingRun:
         self.epoch, self.position = 0, 0
         self.stopped_early = False
         num_batches = max(len(self.plan(0).batches), math.ceil(len(self.selection_set) / config.batch_size))
-        self.workers = Workers((self.train_set, self.selection_set), min(config.num_workers, num_batches))
+        sets, num_workers = (self.train_set, self.selection_set), min(config.num_workers, num_batches)
+        self.workers = Workers(sets, num_workers, pin_memory=device.type == "cuda")
+        self._preload = Preload(config.preload, sets, num_workers, world.local_size)
 
     def _new_student(self, size: str) -> StudentRun:
         main, *others = self.teachers.names
@@ -117,6 +120,7 @@ class TrainingRun:
             log.info("%s", self.teachers)
         log.info("%s", self.rule)
         log.info("%s", self._forecast())
+        self._preload.begin()  # the forecast is that of the first epoch, which decodes
         if self.world.is_first:
             self.files.write_settings()
 

@@ -42,5 +42,8 @@ def test_a_missing_part_is_an_error(name):
 
 def test_all_parts_move_to_a_device():
     moved = ClipBatch.from_items(items(logits=torch.rand(2, 3, 7))).to(torch.device("meta"))
-    assert {tensor.device.type for tensor in vars(moved).values() if tensor is not None} == {"meta"}
+    tensors = [
+        value for part in (moved, moved.rows) for value in vars(part).values() if isinstance(value, torch.Tensor)
+    ]
+    assert len(tensors) == 11 and {tensor.device.type for tensor in tensors} == {"meta"}
     assert ClipBatch.from_items(items()).to(torch.device("meta")).logits is None

@@ -320,6 +320,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "tensorboard": ("--tensorboard", TRAINING + "test_tensorboard_files_are_written_only_with_the_option"),
         "num_workers": ("--num-workers 3", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
+        "preload": ("--preload off", "training/test_preload.py::test_each_crop_is_decoded_once_if_all_are_kept"),
         "overwrite": ("--overwrite", TRAINING + "test_overwrite_starts_anew"),
         "num_samples": (None, MISTAKES),
         "teacher_size": (None, MISTAKES),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.engines.channel import MIN_SHARED_BYTES, Channel
-from embedonce.pipeline.engines.shared_ring import RingReader, RingWriter, SharedMemory
+from embedonce.pipeline.engines.shared_ring import RingReader, RingWriter
+from embedonce.pipeline.processes.shared_memory import SharedMemory
 
 LARGE = np.arange(MIN_SHARED_BYTES, dtype=np.int32)
 READ_ONLY = np.ones(MIN_SHARED_BYTES, np.uint8)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedonce.pipeline.engines import shared_ring
 from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, TaskResult, WorkerCrashed
 from embedonce.pipeline.engines.process_pool import WorkerPool
-from embedonce.pipeline.engines.shared_ring import RingReader, RingWriter, SharedMemory, shared_memories
+from embedonce.pipeline.engines.shared_ring import RingReader, RingWriter, shared_memories
+from embedonce.pipeline.processes.shared_memory import SharedMemory
 from tests.support.array_tasks import array, run_array_task
 from tests.support.conformance.engine import wait_until
 
@@ -135,7 +135,7 @@ def test_without_enough_memory_values_go_through_pipes_and_one_line_says_so(litt
 
 
 def test_systems_that_cannot_share_memory_so_use_pipes(monkeypatch, caplog):
-    monkeypatch.delattr(shared_ring.os, "memfd_create")
+    monkeypatch.delattr(os, "memfd_create")
     assert shared_memories(3, MB) == [None, None, None] and len(caplog.messages) == 1
 
 

@@ -103,6 +103,15 @@ def test_processes_that_persist_deliver_each_epoch_of_each_dataset(tiny):
                 assert torch.equal(torch.cat([b[name] for b in found]), torch.cat([b[name] for b in expected]))
 
 
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_batches_for_a_gpu_are_loaded_into_pinned_memory(tiny, monkeypatch, is_pinned):
+    data, real, pinned = training_clips(tiny), loader.DataLoader, []
+    monkeypatch.setattr(loader, "DataLoader", lambda *a, **k: pinned.append(k.pop("pin_memory")) or real(*a, **k))
+    with Workers((data,), 0, is_pinned) as workers:
+        (batch,) = batches(data, [[0, 1]], workers)
+    assert pinned == [is_pinned] and batch["frames"].dtype == torch.uint8  # a quarter of what float32 takes
+
+
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_damaged_shard_is_named_in_one_sentence(tmp_path, num_workers):
     root = make_tiny_cache(tmp_path / "c", 3)

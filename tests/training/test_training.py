@@ -144,7 +144,9 @@ def test_gradient_shares_follow_from_the_norms():
     layer = nn.Linear(1, 1, bias=False)
     losses = {"feature": 3 * layer.weight.sum(), "response": 2 * layer.weight.sum(), "task": 5 * layer.weight.sum()}
     norms = gradient_norms(losses, loss_settings(alpha=1.0, beta=1.5, gamma=0.0), layer)
-    shares = gradient_shares({f"norm_{name}": norm for name, norm in norms.items()})
+    assert norms.keys() == {"feature", "response"}  # the terms with a weight
+    measured = {"task": 0.0, "text": 0.0} | {name: float(norm) for name, norm in norms.items()}
+    shares = gradient_shares({f"norm_{name}": norm for name, norm in measured.items()})
     assert shares == pytest.approx({"feature": 0.5, "response": 0.5, "task": 0.0, "text": 0.0})
     assert layer.weight.grad is None
 

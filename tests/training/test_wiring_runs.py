@@ -92,7 +92,7 @@ def batch_of_two() -> ClipBatch:
 
 
 def test_a_measured_gradient_is_weighted_by_the_batches_it_represents(tmp_path, monkeypatch):
-    norms = {"feature": 1.0, "response": 2.0, "task": 5.0}
+    norms = {"feature": torch.tensor(1.0), "response": torch.tensor(2.0), "task": torch.tensor(5.0)}
     monkeypatch.setattr(student_run, "gradient_norms", lambda *arguments: norms)
     run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path),
                      loss_settings(), World(), 9)  # fmt: skip
