@@ -85,7 +85,7 @@ def _cell(row: dict | None, clock: str) -> str:
 @click.option("--threads", default="1,2", show_default=True, help="Of each graph.")
 @click.option("--rounds", type=int, default=21, show_default=True)
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
-@click.option("--models", type=click.Path(path_type=Path), help="Folder that keeps the ONNX files.")
+@click.option("--models", type=click.Path(path_type=Path), help="Keeps the ONNX files; delete it when code changes.")
 def main(sizes: str, sides: str, precisions: str, threads: str, rounds: int, clock: str, models: Path | None):
     """Print a Markdown table, and end with one line of JSON.
 
