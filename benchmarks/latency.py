@@ -66,12 +66,17 @@ def candidates(size: str, side: int, forms: tuple[str, ...]) -> tuple[dict[str, 
     return calls, facts | {"bytes": {form: len(model) for form, model in models.items()}}
 
 
-def teacher() -> tuple[dict[str, Callable[[], object]], dict]:
+def teacher_tower() -> tuple[TimedModel, bytes]:
+    """The teacher's image tower with random weights and one image, and the tower as an ONNX file."""
     tower, side = image_tower_for_latency(REFERENCE, torch.device("cpu"))
     image = torch.rand(1, 3, side, side)
-    model = to_onnx(tower, {"images": (image.repeat(2, 1, 1, 1), {0: "batch"})}, None)
-    calls = {"onnx": _onnx_call(model, images=image.numpy()), "torch": _torch_call(tower, image)}
-    return calls, size_of(tower) | {"macs": multiply_accumulates(TimedModel(tower, image))}
+    return TimedModel(tower, image), to_onnx(tower, {"images": (image.repeat(2, 1, 1, 1), {0: "batch"})}, None)
+
+
+def teacher() -> tuple[dict[str, Callable[[], object]], dict]:
+    timed, model = teacher_tower()
+    calls = {"onnx": _onnx_call(model, images=timed.image.numpy()), "torch": _torch_call(timed.module, timed.image)}
+    return calls, size_of(timed.module) | {"macs": multiply_accumulates(timed)}
 
 
 def _onnx_call(model: bytes, **inputs: np.ndarray) -> Callable[[], object]:

@@ -13,11 +13,15 @@ import numpy as np
 
 
 def interleaved(
-    calls: dict[str, Callable[[], object]], repeats: int, processor: dict[str, float] | None = None
+    calls: dict[str, Callable[[], object]],
+    repeats: int,
+    processor: dict[str, float] | None = None,
+    untimed: int = 0,
 ) -> dict[str, float]:
     """Median wall seconds of each call: every round runs all of them once, each round beginning with another one.
 
-    processor: filled with the median seconds of processor time of each, all threads of this process together.
+    processor: filled with the median seconds of processor time of each, all threads of this process together. untimed:
+    how often each is called before it is timed, in each round, so that what others left in the caches does not count.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     working: dict[str, list[float]] = {name: [] for name in calls}
@@ -25,6 +29,8 @@ def interleaved(
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             call = calls[name]
+            for _ in range(untimed):
+                call()
             start, work_start = time.perf_counter(), time.process_time()
             call()
             seconds[name].append(time.perf_counter() - start)

@@ -17,7 +17,7 @@ import torch
 from benchmarks.latency import judge
 from benchmarks.measuring import finish, interleaved, machine
 from embedonce.models.deploy import FrameEncoder
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import VideoStudent, build_student, student_config
 from embedonce.pipeline.runtimes.onnx_files import to_onnx
 from embedonce.pipeline.runtimes.onnx_integers import in_8_bit_integers
 from embedonce.pipeline.runtimes.onnx_runtime import Session
@@ -27,10 +27,14 @@ BACKBONES += ",efficientnet_lite0,resnet10t,tiny,xxs"
 INTEGER_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")  # as Linux lists them
 
 
-def models_of(size: str, side: int) -> dict[str, bytes]:
-    """The frame encoder of a student as float32 and int8 ONNX files."""
+def student_of(size: str, side: int) -> VideoStudent:
+    """A student with random weights, 512 dimensions and 10 classes."""
     torch.manual_seed(0)
-    encoder = FrameEncoder(build_student(student_config(size, 512, 10, side), pretrained=False)).eval()
+    return build_student(student_config(size, 512, 10, side), pretrained=False).eval()
+
+
+def models_of(encoder: FrameEncoder, side: int) -> dict[str, bytes]:
+    """A frame encoder as float32 and int8 ONNX files; ranges are those of random frames."""
     frames = np.random.default_rng(0).integers(0, 256, (16, 3, side, side), np.uint8)
     example = torch.from_numpy(frames[:2])
     model = to_onnx(encoder, {"frames": (example, {0: "batch"})}, ["features", "embeddings"])
@@ -74,7 +78,7 @@ def main(backbones: str, resolution: int, rounds: int, threads: str, students: P
     click.echo(f"instructions for 8-bit integers: {', '.join(integer_instructions()) or 'none known'}")
     table: dict[str, dict] = {}
     for size in filter(None, backbones.split(",")):
-        models = models_of(size, resolution)
+        models = models_of(FrameEncoder(student_of(size, resolution)).eval(), resolution)
         found: dict = {"bytes": {name: len(model) for name, model in models.items()}}
         for count in map(int, threads.split(",")):
             found[f"{count} threads"] = latencies(models, resolution, count, rounds)

@@ -17,7 +17,10 @@ OTHER_LIBRARIES = ("timm", "onnx", "torchscript")  # the names of teachers that 
 OWN_WEIGHTS = "own"  # those in the folder or repository of such a model
 SHIPPED_WEIGHTS = {"demo-clip": "demo"}  # model -> tag of the weights that are part of the package
 MOBILEVIT_SIZES = ("tiny", "xxs", "xs", "s")
-CONVOLUTIONAL_SIZES = ("lcnet050", "lcnet075", "lcnet100", "mnv3s050", "mnv3s075", "mnv3s100", "effvit_b0")
+CONVOLUTIONAL_SIZES = (
+    *("lcnet050", "lcnet075", "lcnet100", "mnv3s050", "mnv3s075", "mnv3s100"),
+    *("mnv4s050", "mnv4s100", "effvit_b0"),
+)
 STUDENT_SIZES = (*MOBILEVIT_SIZES, *CONVOLUTIONAL_SIZES)
 PRETRAINED_SIZES = tuple(size for size in STUDENT_SIZES if size != "tiny")
 ENGLISH_STYLE = "english"

@@ -8,10 +8,10 @@ from embedonce.pipeline.training.muon import Muon, is_matrix
 from embedonce.pipeline.training.optimizer_choice import OptimizerChoice
 
 
-def new_optimizer(student: nn.Module, choice: OptimizerChoice, fused: bool = False) -> torch.optim.Optimizer:
+def new_optimizer(student: nn.Module, choice: OptimizerChoice, fused: bool | None = None) -> torch.optim.Optimizer:
     """The optimizer of a student. The learning rate of its first group is that of the choice.
 
-    fused: AdamW in one kernel for all parameters.
+    fused: AdamW in one kernel for all parameters; None: as torch finds best.
     """
     decayed, others = parameter_groups(student, choice.weight_decay)
     if choice.name == ADAMW:

@@ -139,7 +139,7 @@ def test_safetensors_hold_all_weights_of_the_student(exported, place):
     assert all(torch.equal(found[name], tensor) for name, tensor in student.state_dict().items())
 
 
-@pytest.mark.parametrize("size", ["tiny", "xxs", "resnet10t", "lcnet050", "mnv3s100", "effvit_b0"])
+@pytest.mark.parametrize("size", ["tiny", "xxs", "resnet10t", "lcnet050", "mnv3s100", "mnv4s100", "effvit_b0"])
 def test_timm_loads_the_folder(tmp_path, size):
     import timm
 
@@ -153,7 +153,7 @@ def test_timm_loads_the_folder(tmp_path, size):
     assert loaded.pretrained_cfg["input_size"] == [3, 128, 128]
     with torch.inference_mode():
         images = torch.rand(1, 3, 128, 128)
-        torch.testing.assert_close(loaded(images), student.backbone(images), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(loaded(images), student.backbone(images), rtol=1e-4, atol=1e-4)
     for name in ("first_conv", "classifier") if size != "tiny" else ():
         assert loaded.pretrained_cfg[name] == student.backbone.pretrained_cfg[name]
 

@@ -18,11 +18,11 @@ from embedonce.models.losses.registry import loss_settings
 from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.models.names import CONVOLUTIONAL_SIZES, PROJECTIONS
 from embedonce.models.student import StudentOutput, build_student, count_parameters, student_config
-from embedonce.models.trunks import TRUNKS, cut_trunk
+from embedonce.models.trunks import TRUNKS, WIDENED, cut_trunk
 
 BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}
-CONVOLUTIONAL_BUDGETS = {"lcnet050": 550_000, "mnv3s050": 550_000} | dict.fromkeys(
-    ("lcnet075", "lcnet100", "mnv3s075", "mnv3s100", "effvit_b0"), 1_330_000
+CONVOLUTIONAL_BUDGETS = dict.fromkeys(("lcnet050", "mnv3s050", "mnv4s050"), 550_000) | dict.fromkeys(
+    ("lcnet075", "lcnet100", "mnv3s075", "mnv3s100", "mnv4s100", "effvit_b0"), 1_330_000
 )
 
 
@@ -55,10 +55,15 @@ def test_trunks_end_with_the_last_feature_map(size):
     whole = timm.create_model(TRUNKS[size], num_classes=0).eval()
     images = torch.rand(2, 3, 128, 128)
     with torch.inference_mode():
-        pooled = whole.forward_features(images).mean((2, 3))
-        cut = cut_trunk(whole, size)
+        pooled = last_map(whole, TRUNKS[size], images).mean((2, 3))
+        cut = cut_trunk(whole, TRUNKS[size])
         torch.testing.assert_close(cut(images), pooled)
     assert cut.num_features == pooled.shape[1] < 600
+
+
+def last_map(whole: torch.nn.Module, name: str, images: torch.Tensor) -> torch.Tensor:
+    """The feature map that a trunk ends with: in the middle of the network if its last stage is cut off, too."""
+    return whole.blocks[:-1](whole.bn1(whole.conv_stem(images))) if name in WIDENED else whole.forward_features(images)
 
 
 def test_a_model_without_the_layers_that_are_cut_off_is_refused():

@@ -62,6 +62,14 @@ def test_convolutional_backbones_are_integers_between_all_convolutions(model, qu
     assert {tensor.name for tensor in made.initializer} <= read
 
 
+def test_a_network_of_relu_has_nothing_but_convolutions_and_sums_of_integers():
+    quantized = in_8_bit_integers(encoder_of("mnv4s100"), [{"frames": FRAMES[:8]}])
+    nodes = list(graph_of(quantized).node)
+    convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
+    between = {node.op_type for node in nodes[convolutions[0] : convolutions[-1]]}
+    assert between == {"Conv", "Add", "QuantizeLinear", "DequantizeLinear"}
+
+
 def test_pixels_and_projection_stay_in_floats(model, quantized):
     outside = set(outside_convolutions(graph_of(model)))
     assert {node.op_type for node in graph_of(model).node if node.name in outside} == {"Add", "Mul", "Div"}

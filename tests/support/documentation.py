@@ -54,3 +54,9 @@ def anchors(path: Path) -> set[str]:
     """The anchors of a file's headings, as they are made from their text."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of all tables in a text, below their heads, without backticks."""
+    rows = re.findall(r"^\|(.+)\|$", re.sub(r"^\|.+\|\n\|-.+\|$", "", text, flags=re.MULTILINE), re.MULTILINE)
+    return [[cell.strip().replace("`", "") for cell in row.split("|")] for row in rows]
