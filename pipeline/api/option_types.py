@@ -78,7 +78,7 @@ class TrainOptions(TypedDict, total=False):
     output_dir: Path | str
     label_set: str | None
     views: int | None
-    evaluation_view_share: float
+    evaluation_view_share: float | None
     evaluation_view_warmup: float
     student_size: str | None
     student_resolution: int | None

@@ -56,7 +56,7 @@ class ClipDataset(Dataset):
     label, index int64; multi_hot (C,) bool if the label set has several labels per clip; with_texts: also what
     TextTargets.item() returns. With several teachers, `embeddings` are those of the first of them, and those of the
     others are added under the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects
-    frames, views and jitter. Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its
+    frames, views and jitter; so may `uses_random_views`, without which all draws are of the evaluation crop. Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its
     own. kept: crops in memory from which frames are taken; None: frames are decoded whenever they are read.
     """
 
@@ -75,7 +75,7 @@ class ClipDataset(Dataset):
         self.clips: list[ClipLabel] = []
         self._rows: list[range] = []  # of each clip: positions on its video's timeline
         self._head = reader.head(labels.name) if labels.computes_logits else None
-        self.epoch = 0
+        self.epoch, self.uses_random_views = 0, True
         self.kept: KeptCrops | None = None
         cached = set(reader.video_uids)
         for clip in clips:
@@ -94,6 +94,15 @@ class ClipDataset(Dataset):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def epoch_state(self) -> tuple[int, bool]:
+        """What may change between epochs: `epoch` and `uses_random_views`."""
+        return self.epoch, self.uses_random_views
+
+    @epoch_state.setter
+    def epoch_state(self, state: tuple[int, bool]) -> None:
+        self.epoch, self.uses_random_views = state
 
     @property
     def shard_of_clip(self) -> np.ndarray:
@@ -164,6 +173,7 @@ class ClipDataset(Dataset):
         timeline = self.reader.timeline(clip.video_uid)
         at = choose_frames(np.array(self._rows[number]), sampling, self.epoch, index)
         num_views = len(timeline.views) if sampling.views is None else 1 + sampling.views
+        num_views = num_views if self.uses_random_views else 1
         view = choose_view(num_views, sampling, self.epoch, index)
         images = self._images(clip.video_uid, at, view) if sampling.resolution else None
         embeddings, logits = self._read(timeline, at, view)

@@ -1,7 +1,7 @@
 """Batches of datasets, loaded in this process or in loader processes, whose errors are raised here unchanged.
 
-A request names a dataset, its epoch and an index, so that loader processes serve several datasets over many epochs:
-what they have parsed and opened is kept.
+A request names a dataset, its state in this epoch and an index, so that loader processes serve several datasets over many
+epochs: what they have parsed and opened is kept.
 """
 
 import logging
@@ -20,13 +20,13 @@ from embedonce.pipeline.processes.worker_signals import leave_to_parent
 
 log = logging.getLogger(__name__)
 
-Request = tuple[int, int | None, int]  # number of a dataset, its epoch (None: it has none), index in it
+Request = tuple[int, object, int]  # number of a dataset, its epoch_state (None: it has none), index in it
 
 
 class Workers:
     """Loader processes for some datasets, or this process if num_workers is 0 or none can be started.
 
-    They start with the first batch, with a copy of the datasets of which only `epoch` may change later, and end with
+    They start with the first batch, with a copy of the datasets of which only `epoch_state` may change later, and end with
     close(). One iteration at a time: a new one drops what is left of the one before.
 
     pin_memory: deliver batches in memory from which a GPU copies while the next step is prepared.
@@ -50,8 +50,8 @@ class Workers:
     def load(self, dataset: Dataset, planned: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], object]]:
         """(indexes, batch) or (indexes, error) for each planned batch of one of the datasets."""
         number = next(i for i, one in enumerate(self._datasets) if one is dataset)
-        epoch = getattr(dataset, "epoch", None)
-        self._requests[:] = [[(number, epoch, int(index)) for index in batch] for batch in planned]
+        state = getattr(dataset, "epoch_state", None)
+        self._requests[:] = [[(number, state, int(index)) for index in batch] for batch in planned]
         if self._loader is None:
             return self._start()
         return iter(self._loader)
@@ -142,10 +142,10 @@ class RequestedItems(Dataset):
         return [self[request] for request in requests]
 
     def __getitem__(self, request: Request):
-        number, epoch, index = request
+        number, state, index = request
         dataset = self._datasets[number]
-        if epoch is not None:
-            dataset.epoch = epoch  # type: ignore[attr-defined]  # the requesting process saw that it has one
+        if state is not None:
+            dataset.epoch_state = state  # type: ignore[attr-defined]  # the requesting process saw that it has one
         try:
             return index, dataset[index]
         except (CacheError, OSError, MemoryError) as error:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def run_epoch(run: TrainingRun) -> None:
     """Train for one epoch, or what remains of it, then validate, log and save."""
     started = time.perf_counter()
-    run.train_set.epoch = run.epoch
+    run.train_set.epoch_state = run.epoch, run.draws_random_views()
     plan = run.plan(run.epoch)
     for student in run.students.values():
         student.train_mode()

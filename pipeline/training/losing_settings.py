@@ -29,8 +29,8 @@ class Rule:
 
 
 def _has_more_views_than_epochs(run: PlannedTraining) -> bool:
-    is_mixed = run.config.evaluation_view_share or run.config.evaluation_view_warmup
-    return run.random_views > run.config.epochs and not is_mixed
+    is_unmixed = run.config.evaluation_view_share == 0 and not run.config.evaluation_view_warmup
+    return run.random_views > run.config.epochs and is_unmixed
 
 
 # docs/distillation.md has the measurements

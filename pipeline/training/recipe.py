@@ -22,7 +22,7 @@ from embedonce.pipeline.splits.class_coverage import missing_classes, selection_
 from embedonce.pipeline.training.optimizer_choice import OptimizerChoice, choose_optimizer
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.teacher_choice import check_embedded
-from embedonce.pipeline.training.view_mixing import MIXING_FIELDS, evaluation_epochs
+from embedonce.pipeline.training.view_mixing import evaluation_epochs
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,6 @@ def run_fields(
     its own shard of every batch.
     """
     fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
-    fields |= {name: fields[name] or None for name in MIXING_FIELDS}  # as in runs that were begun without them
     cache = identity_document(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
     data_fields = {f"cache's {name}": value for name, value in cache.items()}
@@ -192,7 +191,7 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
     if num_frames is None or side is None:
         raise ValueError("frames_per_clip and student_resolution must be set; TrainConfig.for_device() fills them in")
     sampling = ClipSampling(num_frames, side, True, config.seed, config.jitter, config.views)
-    share = config.evaluation_view_share
+    share = config.evaluation_view_share or 0.0
     return dataclasses.replace(sampling, evaluation_epochs=evaluation_epochs(config), evaluation_share=share)
 
 

@@ -73,11 +73,11 @@ class TrainConfig(Settings):
         range=ranges.VIEWS,
         default_text="all",
     )
-    evaluation_view_share: float = setting(
-        0.0,
-        "Share of the clips drawn in an epoch, from 0 to 1, that use the evaluation crop in place of a random one.",
+    evaluation_view_share: float | None = setting(
+        help="Share of the clips drawn in an epoch, from 0 to 1, that use the evaluation crop in place of a random one.",
         group=CACHE,
         range=ranges.SHARE,
+        default_text="1 until a student memorizes its training clips, then 0",
     )
     evaluation_view_warmup: float = setting(
         0.0,

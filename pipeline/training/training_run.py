@@ -32,7 +32,7 @@ from embedonce.pipeline.training.selection_score import selection_rule
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 from embedonce.pipeline.training.teacher_choice import choose
-from embedonce.pipeline.training.view_mixing import describe_mixing, used_views
+from embedonce.pipeline.training.view_mixing import describe_mixing, is_memorizing, used_views, waits_for_memorizing
 
 log = logging.getLogger(__name__)
 
@@ -127,10 +127,28 @@ class TrainingRun:
     def _log_views(self) -> None:
         """Log how views are mixed, and warn of settings that lose."""
         views = used_views(self.config, self.train_set.reader.identity.num_views)
-        if (mixing := describe_mixing(self.config, views)) is not None:
+        if (mixing := describe_mixing(self.config, views, self._waits_for_memorizing)) is not None:
             log.info("%s", mixing)
         for warning in warnings(PlannedTraining(self.config, len(self.train_set), views, self._num_steps)):
             log.warning("%s", warning)
+
+    @property
+    def _waits_for_memorizing(self) -> bool:
+        views = used_views(self.config, self.train_set.reader.identity.num_views)
+        return waits_for_memorizing(self.config, views, len(self.selection_set))
+
+    def draws_random_views(self) -> bool:
+        """Whether the next epoch is to draw random views; of all processes, decided by the first one.
+
+        It follows from the logs of the epochs before, so that a resumed run decides the same.
+        """
+        if not self._waits_for_memorizing:
+            return True
+        histories = [run.history for run in self.students.values()]
+        begun = [any(map(is_memorizing, (history[:end] for history in histories))) for end in (-1, None)]
+        if begun == [False, True] and self.world.is_first and not self.position:
+            log.info("training clips are memorized: random views from epoch %d on", self.epoch + 1)
+        return self.world.broadcast(begun[1])
 
     @property
     def _num_steps(self) -> int:

@@ -1,9 +1,36 @@
-"""The evaluation crop among random views: what --evaluation-view-share and --evaluation-view-warmup do to a run."""
+"""The evaluation crop and random views: which of them a run draws, and when.
+
+Random views keep a student from memorizing its frames, and make it learn more slowly. On photographs, which differ from
+each other, they are worth more than anything else; on clips of video in short runs they only cost (docs/distillation.md).
+So a run uses the evaluation crop alone until a student knows its training clips much better than the selection clips,
+and random views alone from then on, unless --evaluation-view-share says otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
 
 from embedonce.pipeline.training.settings import TrainConfig
 
-# Runs of programs without these options used neither: they go on where both are 0
 MIXING_FIELDS = ("evaluation_view_share", "evaluation_view_warmup")
+MEMORIZED = 1.4  # distance of the selection clips, relative to that of the training clips
+EPOCHS_RUNNING = 2  # a single epoch may be chance
+
+
+def waits_for_memorizing(config: TrainConfig, random_views: int, num_selection_clips: int) -> bool:
+    """Whether a run begins without random views until a student memorizes its clips.
+
+    It takes random views, selection clips, and distances of embeddings to compare: those of the feature term.
+    """
+    is_left_open = config.evaluation_view_share is None
+    return is_left_open and random_views > 0 and num_selection_clips > 0 and config.alpha > 0
+
+
+def is_memorizing(history: Sequence[Mapping[str, float]]) -> bool:
+    """Whether a student knew its training clips much better than the selection clips, in any two epochs running.
+
+    history: the log of each epoch. Distances are 2 (1 - cosine), as in the feature term.
+    """
+    is_far = [2 * (1 - entry["selection_cosine"]) > MEMORIZED * entry["feature"] for entry in history]
+    return any(all(is_far[i : i + EPOCHS_RUNNING]) for i in range(len(is_far) - EPOCHS_RUNNING + 1))
 
 
 def evaluation_epochs(config: TrainConfig) -> int:
@@ -16,14 +43,19 @@ def used_views(config: TrainConfig, stored_views: int) -> int:
     return stored_views if config.views is None else config.views
 
 
-def describe_mixing(config: TrainConfig, random_views: int) -> str | None:
+def describe_mixing(config: TrainConfig, random_views: int, waits: bool) -> str | None:
     """One line on how views are mixed, or why they are not although it was requested; None if they are not mixed.
 
-    random_views: number of those to train from.
+    random_views: number of those to train from. waits: the result of waits_for_memorizing().
     """
     if not random_views:
         return _without_effect(config)
     first, share = evaluation_epochs(config), config.evaluation_view_share
+    if waits:
+        at_least = f"at least {first} of {config.epochs} epochs and " if first else ""
+        return (
+            f"views: the evaluation crop alone for {at_least}until clips are memorized, then {random_views} random ones"
+        )
     parts = [f"the evaluation crop alone in the first {first} of {config.epochs} epochs"] if first else []
     if share and first < config.epochs:
         parts.append(f"the evaluation crop in place of {share:.0%} of the {random_views} random ones")

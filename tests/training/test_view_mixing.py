@@ -5,15 +5,24 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips.dataset import ClipSampling, choose_view
+from embedonce.pipeline.clips.loader import Workers, batches
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.training.recipe import datasets, run_fields
+from embedonce.pipeline.training import view_mixing
+from embedonce.pipeline.training.recipe import datasets
 from embedonce.pipeline.training.settings import TrainConfig
-from embedonce.pipeline.training.view_mixing import describe_mixing, evaluation_epochs, used_views
+from embedonce.pipeline.training.view_mixing import (
+    describe_mixing,
+    evaluation_epochs,
+    is_memorizing,
+    used_views,
+    waits_for_memorizing,
+)
 from tests.support import small_students
 from tests.support.tiny_cache import make_tiny_cache
 
@@ -108,22 +117,30 @@ def test_values_outside_of_0_to_1_are_refused(tiny, tmp_path, option):
 def test_the_log_says_how_views_are_mixed(tiny, tmp_path):
     def line(stored: int = 8, **options) -> str | None:
         config = settings(tiny, tmp_path, epochs=10, **options)
-        return describe_mixing(config, used_views(config, stored))
+        views = used_views(config, stored)
+        return describe_mixing(config, views, waits_for_memorizing(config, views, num_selection_clips=3))
 
-    share, first = {"evaluation_view_share": 0.25}, {"evaluation_view_warmup": 0.3}
-    assert line() is None and line(0) is None and line(views=0) is None
+    share, first = {"evaluation_view_share": 0.25}, {"evaluation_view_warmup": 0.3, "evaluation_view_share": 0.0}
+    assert line(0) is None and line(views=0) is None and line(evaluation_view_share=0.0) is None
+    assert line() == "views: the evaluation crop alone until clips are memorized, then 8 random ones"
+    assert line(evaluation_view_warmup=0.3) == (
+        "views: the evaluation crop alone for at least 3 of 10 epochs and until clips are memorized, then 8 random ones"
+    )
     assert line(**share) == "views: the evaluation crop in place of 25% of the 8 random ones"
     assert line(**first) == "views: the evaluation crop alone in the first 3 of 10 epochs"
-    assert line(**share, **first, views=4) == (
+    assert line(**first | share, views=4) == (
         "views: the evaluation crop alone in the first 3 of 10 epochs, then the evaluation crop in place of 25% of the "
         "4 random ones"
     )
-    assert line(evaluation_view_warmup=0.04) is None and evaluation_epochs(settings(tiny, tmp_path)) == 0
+    assert (
+        line(evaluation_view_share=0.0, evaluation_view_warmup=0.04) is None
+        and evaluation_epochs(settings(tiny, tmp_path)) == 0
+    )
     assert line(0, **share) == (
         "without effect: --evaluation-view-share 0.25, as all training uses the evaluation crop anyway (the cache has "
         "no random views)"
     )
-    assert "--evaluation-view-share 0.25 and --evaluation-view-warmup 0.3, as" in str(line(**share, **first, views=0))
+    assert "--evaluation-view-share 0.25 and --evaluation-view-warmup 0.3, as" in str(line(**first | share, views=0))
 
 
 @pytest.mark.integration
@@ -144,15 +161,66 @@ def test_a_run_is_not_continued_with_another_mixture(tiny, tmp_path):
             training.train(settings(tiny, tmp_path, epochs=1, **{option: 0.5}))
 
 
-def test_runs_that_were_begun_without_the_options_go_on(tiny, tmp_path):
+def log_of(distances: list[tuple[float, float]]) -> list[dict]:
+    """Logs of epochs with these distances of training and of selection clips."""
+    return [{"feature": training, "selection_cosine": 1 - selection / 2} for training, selection in distances]
+
+
+@pytest.mark.parametrize(
+    "distances, expected",
+    [
+        ([], False),
+        ([(1.0, 1.5)], False),  # a single epoch
+        ([(1.0, 1.3), (0.8, 1.1), (0.6, 0.8)], False),
+        ([(1.0, 1.5), (0.8, 1.0), (0.6, 0.9)], False),  # not running
+        ([(1.0, 1.2), (0.8, 1.2), (0.6, 0.9)], True),
+        ([(0.8, 1.2), (0.6, 0.9), (0.6, 0.6)], True),  # once begun, it stays
+    ],
+)
+def test_clips_are_memorized_if_others_are_much_farther_in_two_epochs_running(distances, expected):
+    assert is_memorizing(log_of(distances)) == expected
+
+
+def test_runs_wait_where_there_is_something_to_compare(tiny, tmp_path):
+    config = settings(tiny, tmp_path)
+    assert waits_for_memorizing(config, 2, 3)
+    assert not waits_for_memorizing(config, 0, 3) and not waits_for_memorizing(config, 2, 0)
+    assert not waits_for_memorizing(dataclasses.replace(config, alpha=0.0), 2, 3)
+    assert not waits_for_memorizing(dataclasses.replace(config, evaluation_view_share=0.0), 2, 3)
+
+
+@pytest.mark.integration
+def test_random_views_begin_when_clips_are_memorized_also_in_a_resumed_run(tiny, tmp_path, monkeypatch, caplog):
+    drawn, real = [], training.run_epoch
+
+    def recorded(run):
+        if run.epoch == 3 and len(drawn) == 3:
+            raise KeyboardInterrupt
+        real(run)
+        drawn.append(run.train_set.epoch_state)
+
+    monkeypatch.setattr(training, "run_epoch", recorded)
+    monkeypatch.setattr(view_mixing, "MEMORIZED", 0.0)  # at once: after two epochs
+    config = settings(tiny, tmp_path, epochs=5)
+    with caplog.at_level(logging.INFO, "embedonce"):
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config)
+        training.train(config)
+    assert drawn == [(0, False), (1, False), (2, True), (3, True), (4, True)]
+    assert caplog.text.count("training clips are memorized: random views from epoch 3 on") == 1
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loader_processes_draw_as_the_run_says(tiny, tmp_path, num_workers):
     reader = open_reader(tiny)
-    labels, config = reader.label_set(), settings(tiny, tmp_path)
-    data = datasets(config, reader, labels)
-    fields = run_fields(config, reader.identity, labels, data, 1)
-    older = {name: value for name, value in fields.items() if not name.startswith("evaluation_view")}
-    assert len(older) == len(fields) - 2
-    training_state.save_state(tmp_path, training_state.TrainingState(older, "cpu", position=1))
-    assert training_state.load_state(tmp_path, fields, []) is not None
-    other = run_fields(dataclasses.replace(config, evaluation_view_share=0.5), reader.identity, labels, data, 1)
-    with pytest.raises(InputError, match=r"evaluation_view_share: None -> 0\.5"):
-        training_state.load_state(tmp_path, other, [])
+    data = datasets(settings(tiny, tmp_path), reader, reader.label_set())[0]
+    alone = {}
+    for state in ((0, True), (0, False)):
+        data.epoch_state = state
+        alone[state] = torch.stack([data[i]["embeddings"] for i in range(len(data))])
+    assert not alone[0, True].equal(alone[0, False])
+    with Workers([data], num_workers) as workers:
+        for state in ((0, True), (0, False), (0, True)):
+            data.epoch_state = state
+            found = torch.cat([batch["embeddings"] for batch in batches(data, [list(range(len(data)))], workers)])
+            assert found.equal(alone[state])
