@@ -107,6 +107,7 @@ class TrainOptions(TypedDict, total=False):
     amp: bool
     compile: bool
     num_workers: int
+    preload: str
     device: str
     seed: int
 

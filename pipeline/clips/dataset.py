@@ -54,7 +54,7 @@ class ClipDataset(Dataset):
     TextTargets.item() returns. With several teachers, `embeddings` are those of the first of them, and those of the
     others are added under the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects
     frames, views and jitter. Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its
-    own. kept: crops in memory from which frames are taken; None: frames are decoded whenever they are read.
+    own.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ClipDataset(Dataset):
         self._rows: list[range] = []  # of each clip: positions on its video's timeline
         self._head = reader.head(labels.name) if labels.computes_logits else None
         self.epoch = 0
-        self.kept: KeptCrops | None = None
+        self.kept: KeptCrops | None = None  # None: frames are decoded whenever they are read
         cached = set(reader.video_uids)
         for clip in clips:
             if clip.video_uid not in cached:
