@@ -30,11 +30,7 @@ TRAINED_ON_V1 = ("demo-clip",)  # models whose text towers were trained on promp
 MUON, ADAMW = "muon", "adamw"
 OPTIMIZERS = (MUON, ADAMW)
 PROJECTIONS = ("linear", "mlp", "linear-norm", "linear-norm-gelu")
-NARROW_SIZES = (
-    "lcnet100",
-    "mnv3s100",
-    "mnv4s050",
-)  # a linear layer beside these backbones is beyond the parameter budget
+NARROW_SIZES = ("lcnet100", "mnv3s100", "mnv4s050")  # no linear projection fits their parameter budgets
 MAX_WIDTH = 1 << 14  # of any vector in a student; CLIP embeddings have 512 to 1,536 dimensions
 MAX_CLASSES = 100_000
 

@@ -56,8 +56,8 @@ class ClipDataset(Dataset):
     label, index int64; multi_hot (C,) bool if the label set has several labels per clip; with_texts: also what
     TextTargets.item() returns. With several teachers, `embeddings` are those of the first of them, and those of the
     others are added under the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects
-    frames, views and jitter; so may `uses_random_views`, without which all draws are of the evaluation crop. Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its
-    own. kept: crops in memory from which frames are taken; None: frames are decoded whenever they are read.
+    frames, views and jitter; so may `uses_random_views`, without which all draws are of the evaluation crop. Index
+    i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its own.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ClipDataset(Dataset):
         self._rows: list[range] = []  # of each clip: positions on its video's timeline
         self._head = reader.head(labels.name) if labels.computes_logits else None
         self.epoch, self.uses_random_views = 0, True
-        self.kept: KeptCrops | None = None
+        self.kept: KeptCrops | None = None  # None: frames are decoded whenever they are read
         cached = set(reader.video_uids)
         for clip in clips:
             if clip.video_uid not in cached:

@@ -1,7 +1,7 @@
 """Batches of datasets, loaded in this process or in loader processes, whose errors are raised here unchanged.
 
-A request names a dataset, its state in this epoch and an index, so that loader processes serve several datasets over many
-epochs: what they have parsed and opened is kept.
+A request names a dataset, its state in this epoch and an index, so that loader processes serve several datasets over
+many epochs: what they have parsed and opened is kept.
 """
 
 import logging
@@ -26,8 +26,8 @@ Request = tuple[int, object, int]  # number of a dataset, its epoch_state (None:
 class Workers:
     """Loader processes for some datasets, or this process if num_workers is 0 or none can be started.
 
-    They start with the first batch, with a copy of the datasets of which only `epoch_state` may change later, and end with
-    close(). One iteration at a time: a new one drops what is left of the one before.
+    They start with the first batch, with a copy of the datasets of which only `epoch_state` may change later, and end
+    with close(). One iteration at a time: a new one drops what is left of the one before.
 
     pin_memory: deliver batches in memory from which a GPU copies while the next step is prepared.
     """

@@ -74,7 +74,8 @@ class TrainConfig(Settings):
         default_text="all",
     )
     evaluation_view_share: float | None = setting(
-        help="Share of the clips drawn in an epoch, from 0 to 1, that use the evaluation crop in place of a random one.",
+        help="Share of the clips drawn in an epoch, from 0 to 1, that use the evaluation crop in place of a random "
+        "one.",
         group=CACHE,
         range=ranges.SHARE,
         default_text="1 until a student memorizes its training clips, then 0",

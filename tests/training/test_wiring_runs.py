@@ -186,8 +186,9 @@ def test_patience_waits_for_the_last_student_to_improve(tmp_path, monkeypatch):
 
 
 def test_only_paths_and_speed_settings_may_differ_on_resume():
-    expected = {"cache_dir", "output_dir", "num_workers", "device", "overwrite", "compile", "local_cache_dir"}
-    assert set(FIELDS_THAT_MAY_DIFFER) == expected | {"checkpoint_steps", "tensorboard", "report_to", "local_cache_gb"}
+    expected = {"cache_dir", "output_dir", "num_workers", "device", "overwrite", "compile", "preload"}
+    expected |= {"checkpoint_steps", "tensorboard", "report_to", "local_cache_dir", "local_cache_gb"}
+    assert set(FIELDS_THAT_MAY_DIFFER) == expected
 
 
 @pytest.mark.integration
