@@ -123,7 +123,7 @@ ARROWS = {
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation files frames metrics runtimes settings",
     "tracking": "",
-    "training": "checkpoints clips console files frames processes progress reporting settings splits tracking",
+    "training": "checkpoints clips console files frames metrics processes progress reporting settings splits tracking",
     "predict": "checkpoints extraction files frames metrics processes remote_files runtimes settings sources video",
     "api": "checkpoints clips embedding_files evaluation export extraction frames metrics naming predict progress "
     "search settings training",

@@ -14,6 +14,8 @@ from embedonce.cache.schema import INTERPOLATIONS, MAX_UID_LENGTH, UID_PATTERN, 
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.names import MAX_WIDTH
 from embedonce.models.student import StudentConfig, VideoStudent, build_student, config_from
+from embedonce.pipeline.checkpoints.selection_calibration import FORM as CALIBRATION_FORM
+from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT, check_format, read_tensors, write_tensors
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.frames.preprocessing import CROPS, Preprocessing
@@ -54,6 +56,7 @@ _OPTIONAL = {
             "share": Number(0, 1),
         }
     ],
+    "calibration": CALIBRATION_FORM,
 }
 
 
@@ -87,7 +90,8 @@ class Checkpoint:
     selected_by: the score that it is the best by. class_weights: of the task term; None: all 1. main_teacher: the name
     that `teacher` had in the cache if it was an added one, else None. added_teachers: further ones, whose embeddings it
     has projections for; None if there are none. multi_label: whether clips have any number of classes. preprocessing:
-    how frames were prepared. Both are None in files of earlier versions. model: its weights.
+    how frames were prepared. calibration: the temperature of its logits. The last three are None in files of earlier
+    versions. model: its weights, whose logits are not divided.
     """
 
     student: StudentConfig
@@ -105,6 +109,12 @@ class Checkpoint:
     added_teachers: list[AddedCheckpointTeacher] | None = None
     multi_label: bool | None = None
     preprocessing: Preprocessing | None = None
+    calibration: SelectionCalibration | None = None
+
+    @property
+    def temperature(self) -> float:
+        """What logits are to be divided by; 1 if no temperature was fitted."""
+        return (self.calibration and self.calibration.temperature) or 1.0
 
     def as_dict(self) -> dict:
         """The content of the file: plain values and tensors, without fields that are None."""
@@ -112,8 +122,9 @@ class Checkpoint:
         values |= {name: dataclasses.asdict(values[name]) for name in ("student", "teacher")}
         if self.added_teachers is not None:
             values["added_teachers"] = list(map(dataclasses.asdict, self.added_teachers))
-        if self.preprocessing is not None:
-            values["preprocessing"] = dataclasses.asdict(self.preprocessing)
+        for name in ("preprocessing", "calibration"):
+            if values[name] is not None:
+                values[name] = dataclasses.asdict(values[name])
         return {"format": FORMAT, **{name: value for name, value in values.items() if value is not None}}
 
 
@@ -130,6 +141,7 @@ def new_checkpoint(
     main_teacher: str | None = None,
     added_teachers: Iterable[AddedCheckpointTeacher] = (),
     preprocessing: Preprocessing | None = None,
+    calibration: SelectionCalibration | None = None,
 ) -> Checkpoint:
     """A checkpoint of this student, whose classes are those of the label set. See Checkpoint for the fields."""
     return Checkpoint(
@@ -147,6 +159,7 @@ def new_checkpoint(
         added_teachers=list(added_teachers) or None,
         multi_label=labels.multi_label,
         preprocessing=preprocessing,
+        calibration=calibration,
         model=student.state_dict(),
     )
 
@@ -167,6 +180,8 @@ def load(path: Path) -> Checkpoint:
         fields["added_teachers"] = _added_teachers(path, fields["added_teachers"])
     if "preprocessing" in fields:
         fields["preprocessing"] = _preprocessing(path, fields["preprocessing"])
+    if "calibration" in fields:
+        fields["calibration"] = SelectionCalibration(**fields["calibration"])
     return Checkpoint(**fields)
 
 

@@ -42,6 +42,13 @@ class Predictions:
         return self.labels >= 0 if self.multi_hot is None else np.any(self.multi_hot, axis=1)
 
     @property
+    def targets(self) -> np.ndarray:
+        """(N, C) bool: the classes of each clip."""
+        if self.multi_hot is not None:
+            return self.multi_hot
+        return self.labels[:, None] == np.arange(self.logits.shape[1])
+
+    @property
     def mean_average_precision(self) -> float | None:
         """The student's, over classes with clips; None unless clips have several labels."""
         return None if self.multi_hot is None else mean_average_precision(self.logits, self.multi_hot)

@@ -1,7 +1,7 @@
-"""Fits a temperature and thresholds to the evaluated clips, for predict.
+"""Measures the temperature of a checkpoint on the evaluated clips, and fits temperature and thresholds for predict.
 
-The figures of an evaluation are those of the student without them. What they are worth is measured on clips that they
-were not fitted to: fitted to four fifths of the recordings and applied to the rest, in turns.
+All other figures of an evaluation are those of the student without them. What is fitted here is measured on clips that
+it was not fitted to: fitted to four fifths of the recordings and applied to the rest, in turns.
 """
 
 import dataclasses
@@ -11,14 +11,56 @@ from collections.abc import Sequence
 import numpy as np
 
 from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.metrics.calibration_file import Calibration
-from embedonce.pipeline.metrics.fitted_calibration import CrossFitted, cross_fitted, fit
+from embedonce.pipeline.metrics.fitted_calibration import (
+    MIN_LABELED,
+    CrossFitted,
+    calibration_error,
+    cross_fitted,
+    fit,
+    negative_log_likelihood,
+)
+from embedonce.pipeline.metrics.results_schema import Calibrated
 from embedonce.pipeline.naming.uids import recording_of
 
 log = logging.getLogger(__name__)
 
-MIN_LABELED = 20  # clips, below which nothing is fitted
+OTHER_CLASSES = "the label set has other classes than the student"
+
+
+def calibrated(predictions: Predictions, labels: LabelSet, meta: Checkpoint, split: str) -> Calibrated:
+    """The figures of the temperature that training stored in this checkpoint, on the evaluated clips with labels."""
+    stored, labeled = meta.calibration, predictions.labeled
+    temperature, count = (None, None) if stored is None else (stored.temperature, stored.num_clips)
+    if temperature is None:
+        reason = stored.reason if stored else "the checkpoint was trained by an earlier version, which fitted none"
+    else:
+        reason = _reason_against_measuring(meta, labels, split, bool(labeled.any()))
+    if temperature is None or reason is not None:
+        return Calibrated(temperature, count, None, None, None, None, reason)
+    logits, targets = predictions.logits[labeled], predictions.targets[labeled]
+    return Calibrated(
+        temperature=temperature,
+        num_selection_clips=count,
+        calibration_error_before=calibration_error(logits, targets, labels.multi_label),
+        calibration_error=calibration_error(logits / temperature, targets, labels.multi_label),
+        negative_log_likelihood_before=negative_log_likelihood(logits, targets, 1.0, labels.multi_label),
+        negative_log_likelihood=negative_log_likelihood(logits, targets, temperature, labels.multi_label),
+        reason=None,
+    )
+
+
+def _reason_against_measuring(meta: Checkpoint, labels: LabelSet, split: str, has_labels: bool) -> str | None:
+    """Why the temperature of a checkpoint cannot be measured on these clips; None if it can."""
+    if split == "train":
+        return "training clips, and clips that it was fitted to, are in this split"
+    if meta.classes != list(labels.classes):
+        return OTHER_CLASSES
+    if bool(meta.multi_label) != labels.multi_label:
+        return "only one of the student and the label set has several labels per clip"
+    return None if has_labels else "no clip has a label"
 
 
 def calibrate(
@@ -38,7 +80,7 @@ def calibrate(
     if reason:
         log.info("no calibration for predict: %s", reason)
         return None
-    logits, targets = predictions.logits[labeled], _targets(predictions)[labeled]
+    logits, targets = predictions.logits[labeled], predictions.targets[labeled]
     groups = np.array([recording_of(clip.video_uid) for clip, used in zip(clips, labeled, strict=True) if used])
     fitted, held_out = (
         fit(logits, targets, labels.multi_label),
@@ -64,15 +106,8 @@ def _reason_against(num_labeled: int, has_all_classes: bool, split: str) -> str 
     if split == "train":
         return "the student was trained on these clips"
     if not has_all_classes:
-        return "the label set has other classes than the student"
+        return OTHER_CLASSES
     return f"{num_labeled} clips have labels, fewer than {MIN_LABELED}" if num_labeled < MIN_LABELED else None
-
-
-def _targets(predictions: Predictions) -> np.ndarray:
-    """(N, C) bool: the classes of each clip."""
-    if predictions.multi_hot is not None:
-        return predictions.multi_hot
-    return predictions.labels[:, None] == np.arange(predictions.logits.shape[1])
 
 
 def _in_words(figures: CrossFitted | None) -> str:

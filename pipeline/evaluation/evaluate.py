@@ -27,7 +27,7 @@ from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.checkpoints.student_teachers import embedded_teachers, main_teacher
 from embedonce.pipeline.clips.inference import Predictions, among_classes, predict, require_finite
 from embedonce.pipeline.clips.open_cache import open_cache
-from embedonce.pipeline.evaluation.calibration import calibrate
+from embedonce.pipeline.evaluation.calibration import calibrate, calibrated
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
 from embedonce.pipeline.evaluation.held_out import held_out
@@ -123,6 +123,7 @@ def _evaluate(
         retrieval=text_retrieval(reader, labels, dataset.clips, predictions, config.seed) if main == FIRST else None,
         frames_in_several_clips=shared_frames(reader, dataset.clips),
         comparable_with=comparable_with(labels, config.split),
+        calibrated=calibrated(predictions, labels, meta, config.split),
         environment=_environment(config, device)
         | {"timed": {n: treatment(m.module) for n, m in models.items()}}
         | evaluated_inputs(config, dataset),

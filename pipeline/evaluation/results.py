@@ -66,7 +66,7 @@ def assemble(
     costs: MeasuredCosts,
     split: str = "val",
 ) -> EvaluationResults:
-    """The results, except for environment, verb_noun, retrieval, frames_in_several_clips and comparable_with.
+    """The results, except for environment, calibrated, verb_noun, retrieval, frames_in_several_clips, comparable_with.
 
     predictions: for these clips, in this order. class_text: (C, D) unit vectors of a zero-shot label set, else None.
     """
@@ -96,6 +96,7 @@ def assemble(
         student=student_results,
         reference=costs.reference,
         comparison=_comparison(predictions, teacher_results, student_results, recordings),
+        calibrated=None,
         per_class=_per_class(predictions, labels.classes),
         confusion=Confusion(
             teacher=accuracy.confusion_counts(predictions.teacher_logits, predictions.labels),

@@ -36,7 +36,7 @@ PyTorch{exceptions}:
 
 {usage}
 
-Prepare frames as in training: {sampling}. Each one is upright, with square pixels, in full-range RGB,
+{probabilities}Prepare frames as in training: {sampling}. Each one is upright, with square pixels, in full-range RGB,
 resized (bicubic, with antialiasing and accurate rounding) so that its short side has {short} px and its long side
 differs from that by an even number; then {crop} is resized to {resolution} px ({interpolation}, with antialiasing).
 Of a clip, use at most {frames} evenly spread frames; `t_rel_sec` holds the time that each one was sampled for. A
@@ -89,6 +89,7 @@ def model_card(
         exceptions=_exceptions(formats, parity),
         rows="\n".join(rows),
         usage=_paragraphs(usage),
+        probabilities=_probabilities(facts),
         crop=_crop(preprocessing),
         interpolation=markdown(preprocessing.interpolation),
         sampling=_sampling(preprocessing.frames_per_second),
@@ -110,6 +111,19 @@ def _exceptions(formats: dict[str, "ExportFormat"], parity: dict[str, Parity]) -
 def _paragraphs(texts: Iterable[str]) -> str:
     """Each text once, in order: formats may share some."""
     return "\n\n".join(dict.fromkeys(texts)) or "See the documentation of the format."
+
+
+def _probabilities(facts: ExportFacts) -> str:
+    """A paragraph about the logits; empty without classes."""
+    if not facts.classes:
+        return ""
+    function = "sigmoids" if facts.multi_label else "softmax"
+    if facts.temperature == 1:
+        return f"Class probabilities are the {function} of the logits, for which no temperature was fitted.\n\n"
+    return (
+        f"Class probabilities are the {function} of the logits, which are divided by the temperature "
+        f"{facts.temperature:.4g} already. It was fitted to the clips that training selected its best epoch by.\n\n"
+    )
 
 
 def _classes(classes: list[str]) -> str:

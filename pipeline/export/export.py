@@ -13,6 +13,7 @@ import torch
 from embedonce.cache import commit
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
+from embedonce.models.deploy import with_divided_logits
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.cache_fit import check_fit
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
@@ -64,7 +65,8 @@ def export(config: ExportConfig) -> Export:
     for export_format in formats.values():
         export_format.prepare(config)
     reader = open_cache(config)
-    student, meta = checkpoint.load_student(config.student_checkpoint)
+    undivided, meta = checkpoint.load_student(config.student_checkpoint)
+    student = with_divided_logits(undivided, meta.temperature)  # everything that follows is of this one
     labels = reader.label_set(config.label_set)
     check_fit(config.student_checkpoint, meta, main_teacher(meta, reader)[1], labels)
     commit.check_writable(folder.parent)  # the new folder is written there before it is renamed
@@ -127,7 +129,7 @@ def _write_formats(
             written = export_format.write(inputs)
             exported = _predicted(ExportedStudent(export_format.load(written)), clips)
         parity[name] = replace(measure_parity(exported, *expected), evaluated_by=export_format.evaluated_by)
-        check_parity(name, parity[name], export_format.limits)
+        check_parity(name, parity[name], export_format.limits.for_temperature(inputs.facts.temperature))
         files |= written
     return files, parity
 

@@ -7,7 +7,7 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.frames.preprocessing import Preprocessing, preprocessing_of
 
-FORMAT = 1
+FORMAT = 2  # in 1, logits are not divided by a temperature
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ExportFacts:
     """The JSON in every exported file. student, teacher: as in the checkpoint. classes: empty if trained without.
 
     multi_label: whether clips have any number of labels; the probability of a class is then the sigmoid of its logit.
-    checkpoint_sha256: of the checkpoint file.
+    checkpoint_sha256: of the checkpoint file. temperature: logits are divided by it already.
     """
 
     format: int
@@ -27,6 +27,7 @@ class ExportFacts:
     preprocessing: Preprocessing
     multi_label: bool = False
     checkpoint_sha256: str | None = None
+    temperature: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as JSON values."""
@@ -64,4 +65,5 @@ def facts_of(
         preprocessing=preprocessing_of(identity, meta.student.resolution, seconds),
         multi_label=multi_label,
         checkpoint_sha256=sha256,
+        temperature=meta.temperature,
     )

@@ -30,7 +30,7 @@ class ExportInputs:
 
     frame_encoder: (N, 3, R, R) uint8 RGB -> features (N, D) and embeddings (N, D) of unit length.
     clip_head: features (B, T, D), t_rel_sec (B, T) float32 and mask (B, T) bool -> embedding (B, D) and logits (B, C);
-    a student without classes has no logits.
+    a student without classes has no logits. Logits are divided by the temperature of the facts already.
     facts: settings and class names that travel inside the files. calibration_frames: (N, 3, R, R) uint8.
     """
 

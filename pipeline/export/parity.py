@@ -1,6 +1,6 @@
 """How close an exported student must be to the trained one. Arrays in, figures out; runs nothing."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class Limits:
     max_difference: float
     agreement: float
     cosine: float
+
+    def for_temperature(self, temperature: float) -> "Limits":
+        """The limits of logits that are divided by a temperature: below 1, it multiplies their rounding, too."""
+        return replace(self, max_difference=self.max_difference / min(1.0, temperature))
 
 
 EXACT = Limits(max_difference=1e-4, agreement=1.0, cosine=0.99999)

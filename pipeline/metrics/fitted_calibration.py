@@ -11,10 +11,10 @@ from embedonce.pipeline.metrics.accuracy import log_softmax
 from embedonce.pipeline.metrics.calibration import expected_calibration_error, reliability
 
 TEMPERATURES = (0.05, 20.0)  # the range that is searched
-STEPS = 60  # of the golden-section search: far below rounding
+STEPS = 40  # of the bisection: far below rounding
+MIN_LABELED = 20  # clips, below which nothing is fitted
 MIN_CLIPS = 5  # clips predicted as a class, below which it has no threshold of its own
 FOLDS = 5
-_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def fit(logits: np.ndarray, targets: np.ndarray, multi_label: bool) -> Fit:
     The temperature minimizes the negative log-likelihood. The threshold of a class maximizes the F1 score of the clips
     whose best class it is and reaches it, among the clips of that class.
     """
-    temperature = _fit_temperature(logits, targets, multi_label)
+    temperature = fit_temperature(logits, targets, multi_label)
     shares = probabilities(logits, temperature, multi_label)
     best, share = shares.argmax(1), shares.max(1)
     right = targets[np.arange(len(best)), best]
@@ -71,6 +71,31 @@ def fit(logits: np.ndarray, targets: np.ndarray, multi_label: bool) -> Fit:
         if chosen.sum() >= MIN_CLIPS:
             thresholds[number] = _best_threshold(share[chosen], right[chosen], int(targets[:, number].sum()))
     return Fit(temperature, thresholds, _best_threshold(share, right, len(share)))
+
+
+def fit_temperature(logits: np.ndarray, targets: np.ndarray, multi_label: bool) -> float:
+    """The temperature, within TEMPERATURES, for which the negative log-likelihood of N > 0 clips is lowest.
+
+    logits: (N, C), finite. targets: (N, C) bool. Targets are smoothed by the weight of one clip, as if that one had all
+    classes alike: else clips that are all right would make the student as certain as it can be. The loss has one
+    minimum in 1 / temperature, and its slope there is a sum of errors times logits, which is bisected.
+    """
+    uniform = 1 / 2 if multi_label else 1 / logits.shape[1]
+    expected = (len(targets) * targets + uniform) / (len(targets) + 1)
+    low, high = np.log(TEMPERATURES)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        errors = probabilities(logits, float(np.exp(middle)), multi_label) - expected
+        low, high = (middle, high) if (errors * logits).sum() > 0 else (low, middle)
+    return float(np.exp((low + high) / 2))
+
+
+def negative_log_likelihood(logits: np.ndarray, targets: np.ndarray, temperature: float, multi_label: bool) -> float:
+    """In nats, mean over N > 0 clips, and with several labels per clip over classes. targets: (N, C) bool."""
+    scaled = logits.astype(np.float64) / temperature
+    if not multi_label:
+        return -float(log_softmax(scaled)[targets].mean())
+    return float(np.logaddexp(0, np.where(targets, -scaled, scaled)).mean())
 
 
 def cross_fitted(logits: np.ndarray, targets: np.ndarray, groups: np.ndarray, multi_label: bool) -> CrossFitted | None:
@@ -89,31 +114,15 @@ def cross_fitted(logits: np.ndarray, targets: np.ndarray, groups: np.ndarray, mu
         shares[held] = probabilities(logits[held], fitted.temperature, multi_label)
         kept[held] = shares[held].max(1) >= fitted.least(shares[held].argmax(1))
     right = targets[np.arange(len(logits)), shares.argmax(1)]
-    before, after = (None, None) if multi_label else (_error(logits, targets), _error(np.log(shares + 1e-300), targets))
+    before, after = (calibration_error(scores, targets, multi_label) for scores in (logits, np.log(shares + 1e-300)))
     return CrossFitted(
         before, after, float(kept.mean()), float(right[kept].mean()) if kept.any() else None, float(right.mean())
     )
 
 
-def _error(logits: np.ndarray, targets: np.ndarray) -> float | None:
-    return expected_calibration_error(reliability(logits, targets.argmax(1)))
-
-
-def _fit_temperature(logits: np.ndarray, targets: np.ndarray, multi_label: bool) -> float:
-    """By golden-section search over the logarithm of the temperature, in which the loss has one minimum."""
-    low, high = np.log(TEMPERATURES)
-    for _ in range(STEPS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        losses = [_loss(logits, targets, float(np.exp(place)), multi_label) for place in (left, right)]
-        low, high = (low, right) if losses[0] <= losses[1] else (left, high)
-    return float(np.exp((low + high) / 2))
-
-
-def _loss(logits: np.ndarray, targets: np.ndarray, temperature: float, multi_label: bool) -> float:
-    scaled = logits.astype(np.float64) / temperature
-    if not multi_label:
-        return -float(log_softmax(scaled)[targets].mean())
-    return float(np.logaddexp(0, np.where(targets, -scaled, scaled)).mean())
+def calibration_error(logits: np.ndarray, targets: np.ndarray, multi_label: bool) -> float | None:
+    """The expected calibration error of (N, C) logits; None with several labels per clip. targets: (N, C) bool."""
+    return None if multi_label else expected_calibration_error(reliability(logits, targets.argmax(1)))
 
 
 def _best_threshold(shares: np.ndarray, right: np.ndarray, num_positive: int) -> float:

@@ -11,6 +11,7 @@ from embedonce.pipeline.metrics.json_forms import find_mismatch
 from embedonce.pipeline.metrics.results_schema import RESULTS_NAME, SCHEMA, SCHEMA_VERSION, EvaluationResults
 
 MAX_BYTES = 64 << 20  # results of a hundred thousand classes take about 10 MB
+EARLIER = {"calibrated": None}  # keys that results of earlier versions lack
 
 
 def read_results(path: Path) -> EvaluationResults:
@@ -28,6 +29,7 @@ def read_results(path: Path) -> EvaluationResults:
             f"{path} has results of schema version {brief(version)}, and this program reads {SCHEMA_VERSION}; "
             "evaluate again"
         )
+    results = EARLIER | results
     problem = find_mismatch(results, SCHEMA)
     if problem:
         raise ResultsError(f"{path} is not a complete evaluation: {problem}; evaluate again")

@@ -239,6 +239,23 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """The student with the temperature of its checkpoint, on labeled clips: without it (…_before) and with it.
+
+    temperature: None if there is none. num_selection_clips: labeled ones, which it was fitted to; None if unknown.
+    reason: why figures are missing, else None. The calibration error is None if clips have several labels.
+    """
+
+    temperature: float | None = field(metadata=form(OrNull(AMOUNT)))
+    num_selection_clips: int | None = field(metadata=form(OrNull(COUNT)))
+    calibration_error_before: float | None = field(metadata=form(RATE))
+    calibration_error: float | None = field(metadata=form(RATE))
+    negative_log_likelihood_before: float | None = field(metadata=form(OrNull(AMOUNT)))
+    negative_log_likelihood: float | None = field(metadata=form(OrNull(AMOUNT)))
+    reason: str | None = field(metadata=form(OrNull(REMARK)))
+
+
+@dataclass(frozen=True)
 class EvaluationResults:
     """All of evaluation_results.json."""
 
@@ -262,6 +279,7 @@ class EvaluationResults:
     student: StudentResults = field(metadata=form(StudentResults))
     reference: Reference | None = field(metadata=form(OrNull(Reference)))
     comparison: Comparison = field(metadata=form(Comparison))
+    calibrated: Calibrated | None = field(metadata=form(OrNull(Calibrated)))
     per_class: list[ClassResults] = field(metadata=form([ClassResults]))
     confusion: Confusion = field(metadata=form(Confusion))
     environment: dict[str, Any] = field(metadata=form({...: object}))

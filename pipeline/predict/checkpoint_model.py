@@ -8,7 +8,7 @@ import torch
 
 from embedonce.cache import commit
 from embedonce.cache.store import open_reader
-from embedonce.models.deploy import ClipHead, FrameEncoder
+from embedonce.models.deploy import ClipHead, FrameEncoder, with_divided_logits
 from embedonce.models.device import choose_device, exact_float32
 from embedonce.models.student import VideoStudent
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, load_student
@@ -18,12 +18,12 @@ from embedonce.pipeline.predict.model import Model, ModelFacts
 
 
 class CheckpointModel(Model):
-    """The deployed form of a student: normalizations folded, in float32 on any device."""
+    """The deployed form of a student: normalizations folded, logits divided, in float32 on any device."""
 
     def __init__(self, student: VideoStudent, facts: ModelFacts, device: torch.device):
         self.facts, self._device = facts, device
         self._encoder = FrameEncoder(student).eval().to(device)
-        self._head = ClipHead(student).eval().to(device)
+        self._head = ClipHead(with_divided_logits(student, facts.temperature)).eval().to(device)
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -56,7 +56,14 @@ def checkpoint_model(path: Path, cache_dir: Path | str | None, device: str) -> C
     if meta.preprocessing.resolution != meta.student.resolution:
         raise CheckpointError(f"{path} is not a student checkpoint: it has two resolutions")
     digest = commit.sha256(path.read_bytes())
-    facts = ModelFacts(tuple(meta.classes), meta.frames_per_clip, meta.preprocessing, bool(meta.multi_label), digest)
+    facts = ModelFacts(
+        classes=tuple(meta.classes),
+        frames_per_clip=meta.frames_per_clip,
+        preprocessing=meta.preprocessing,
+        multi_label=bool(meta.multi_label),
+        checkpoint_sha256=digest,
+        temperature=meta.temperature,
+    )
     return CheckpointModel(student, facts, choose_device(device))
 
 

@@ -10,6 +10,7 @@ from embedonce.cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_NAME, MIN_F
 from embedonce.cache.schema import INTERPOLATIONS
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.frames.preprocessing import CROPS, Preprocessing
+from embedonce.pipeline.metrics.fitted_calibration import TEMPERATURES
 from embedonce.pipeline.metrics.json_forms import Number, OrNull, Text, find_mismatch
 from embedonce.pipeline.predict.model import Model, ModelFacts
 from embedonce.pipeline.runtimes.requirements import Requirement, as_pipeline_error, require
@@ -17,7 +18,7 @@ from embedonce.pipeline.runtimes.requirements import Requirement, as_pipeline_er
 RUNTIME = Requirement(("onnxruntime",), "pip install onnxruntime")
 FRAME_MODELS = ("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx")  # the first one that exists is run
 CLIP_MODEL = "clip.onnx"
-FORMAT = 1
+FORMATS = (1, 2)  # 2: has a temperature, by which logits are divided
 KEY = "embedonce"  # of the facts in a model's metadata
 _FORM = {
     "format": int,
@@ -36,6 +37,7 @@ _FORM = {
     },
     ...: object,
 }
+_TEMPERATURE = {"temperature": Number(*TEMPERATURES)}
 _OPTIONAL = {"multi_label": bool, "checkpoint_sha256": OrNull(Text(64))}
 
 
@@ -85,10 +87,12 @@ def read_facts(path: Path, metadata: dict[str, str]) -> ModelFacts:
     except ValueError as error:
         raise CheckpointError(f"{path} was not exported by export-student: its metadata are not JSON") from error
     version = values.get("format") if isinstance(values, dict) else None
-    if isinstance(values, dict) and version != FORMAT:
-        raise CheckpointError(f"{path} has export format {brief(version)}; this program reads format {FORMAT}")
+    if isinstance(values, dict) and version not in FORMATS:
+        readable = " and ".join(map(str, FORMATS))
+        raise CheckpointError(f"{path} has export format {brief(version)}; this program reads formats {readable}")
     given = values if isinstance(values, dict) else {}
-    problem = find_mismatch(values, _FORM | {name: form for name, form in _OPTIONAL.items() if name in given})
+    required = _FORM if version == 1 else _FORM | _TEMPERATURE
+    problem = find_mismatch(values, required | {name: form for name, form in _OPTIONAL.items() if name in given})
     if problem:
         raise CheckpointError(f"{path} was not exported by export-student: its metadata {problem}")
     names = Preprocessing.__dataclass_fields__
@@ -102,4 +106,5 @@ def read_facts(path: Path, metadata: dict[str, str]) -> ModelFacts:
         preprocessing=preprocessing,
         multi_label=values.get("multi_label", False),
         checkpoint_sha256=values.get("checkpoint_sha256"),
+        temperature=1.0 if version == 1 else values["temperature"],
     )

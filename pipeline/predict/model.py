@@ -13,6 +13,7 @@ class ModelFacts:
     """classes: names in the order of logits, empty if trained without. frames_per_clip: most frames of a window.
 
     multi_label: whether clips have any number of classes. checkpoint_sha256: of the checkpoint file; None if unknown.
+    temperature: the model divides its logits by it already.
     """
 
     classes: tuple[str, ...]
@@ -20,6 +21,7 @@ class ModelFacts:
     preprocessing: Preprocessing
     multi_label: bool
     checkpoint_sha256: str | None
+    temperature: float = 1.0
 
 
 class Model(ABC):

@@ -146,7 +146,7 @@ class Student:
         if fitted is not None:
             settings = replace(
                 settings,
-                temperature=fitted.temperature,
+                temperature=fitted.temperature / self._model.facts.temperature,  # the rest of it
                 thresholds=fitted.thresholds,
                 default_threshold=fitted.default_threshold,
             )

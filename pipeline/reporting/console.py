@@ -16,6 +16,7 @@ from embedonce.pipeline.metrics.results_schema import (
 from embedonce.pipeline.reporting.comparison_rows import ComparisonRow, ComparisonTable
 from embedonce.pipeline.reporting.figure_texts import (
     bracketed,
+    calibrated_text,
     drop_text,
     interval_of,
     latency_text,
@@ -133,7 +134,8 @@ def _context(results: EvaluationResults) -> list[str]:
         )
     if shared:
         lines.append(f"{percent_text(shared)} of the frames are in several of these clips, which may differ in class")
-    return [*lines, *filter(None, [retrieval_context(results.retrieval), results.comparable_with])]
+    sentences = [calibrated_text(results.calibrated), retrieval_context(results.retrieval), results.comparable_with]
+    return [*lines, *filter(None, sentences)]
 
 
 def _precision(environment: dict) -> list[str]:

@@ -1,6 +1,6 @@
 """Figures of models as short texts for tables: percentages, intervals, counts and times."""
 
-from embedonce.pipeline.metrics.results_schema import Costs, Interval, StudentResults, TeacherResults
+from embedonce.pipeline.metrics.results_schema import Calibrated, Costs, Interval, StudentResults, TeacherResults
 
 Model = TeacherResults | StudentResults
 
@@ -20,6 +20,23 @@ def drop_text(drop: float | None, interval: Interval | None) -> str:
     if drop < 0 and interval is not None:
         interval = (-interval[1], -interval[0])
     return bracketed(f"{abs(drop):.1f} points {'gained' if drop < 0 else 'lost'}", interval, 1)
+
+
+def calibrated_text(found: Calibrated | None) -> str:
+    """What the temperature of a checkpoint is worth, or why that is unknown; empty for results without it."""
+    if found is None:
+        return ""
+    if found.temperature is None:
+        return f"the student's logits have no temperature: {found.reason}"
+    fitted = f"the student's temperature {found.temperature:.2f}, fitted to {found.num_selection_clips} selection clips"
+    if found.reason is not None:
+        return f"{fitted}, was not measured: {found.reason}"
+    pairs = {
+        "calibration error": (found.calibration_error_before, found.calibration_error),
+        "negative log-likelihood": (found.negative_log_likelihood_before, found.negative_log_likelihood),
+    }
+    changes = [f"{name} {a:.3f} to {b:.3f}" for name, (a, b) in pairs.items() if a is not None and b is not None]
+    return f"{fitted}, changes {', '.join(changes)}"
 
 
 def interval_of(low: float | None, high: float | None) -> Interval | None:

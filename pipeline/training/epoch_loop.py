@@ -139,7 +139,7 @@ def validate(run: TrainingRun, size: str, predictions: Predictions | None, entry
     prefix = f"{size}: " if len(run.students) > 1 else ""
     log.info("%s%s", prefix, epoch_line(entry, run.config.epochs, run.rule.score))
     if is_best:
-        run.files.save_best(size, run.checkpoint_of(size, entry))
+        run.files.save_best(size, run.checkpoint_of(size, entry, predictions))
     run.files.write_logs(size, student.history)
 
 

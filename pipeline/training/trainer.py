@@ -137,4 +137,5 @@ def _result(run: TrainingRun, was_finished: bool) -> tuple[tuple[Path, ...], str
         best = checkpoint.load(path)
         line = summary(best.epoch, best.selection, run.epoch, was_finished)
         lines += [f"{prefix}{line}", f"checkpoint: {path}"]
+        lines += [] if best.calibration is None else [f"calibration: {best.calibration}"]
     return paths, block(lines)

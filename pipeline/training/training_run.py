@@ -17,6 +17,7 @@ from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
 from embedonce.pipeline.checkpoints.state_checks import check_state
 from embedonce.pipeline.checkpoints.training_state import TrainingState
 from embedonce.pipeline.clips.dataset import epoch_order
+from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.clips.loader import Workers
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.frames.preprocessing import Preprocessing, clip_seconds, preprocessing_of
@@ -32,6 +33,7 @@ from embedonce.pipeline.training.selection_score import selection_rule
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 from embedonce.pipeline.training.teacher_choice import choose
+from embedonce.pipeline.training.temperature import selection_calibration
 from embedonce.pipeline.training.view_mixing import describe_mixing, is_memorizing, used_views, waits_for_memorizing
 
 log = logging.getLogger(__name__)
@@ -201,8 +203,11 @@ class TrainingRun:
             students = {size: run.state_dict() for size, run in self.students.items()}
             self.files.save_state(self.files.new_state(sums=sums, students=students, **progress))
 
-    def checkpoint_of(self, size: str, entry: dict) -> Checkpoint:
-        """The checkpoint of a student at the end of an epoch. entry: the epoch's log."""
+    def checkpoint_of(self, size: str, entry: dict, predictions: Predictions | None) -> Checkpoint:
+        """The checkpoint of a student at the end of an epoch.
+
+        entry: the epoch's log. predictions: for the selection clips, None without such clips.
+        """
         run, frames = self.students[size], self.train_set.sampling.frames_per_clip
         return new_checkpoint(
             run.eval_model,
@@ -217,6 +222,7 @@ class TrainingRun:
             main_teacher=None if self.teachers.main == FIRST else self.teachers.main,
             added_teachers=self._added_teachers(),
             preprocessing=self._preprocessing(),
+            calibration=selection_calibration(predictions, self.settings),
         )
 
     def _preprocessing(self) -> Preprocessing:

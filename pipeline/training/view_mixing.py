@@ -1,9 +1,9 @@
 """The evaluation crop and random views: which of them a run draws, and when.
 
-Random views keep a student from memorizing its frames, and make it learn more slowly. On photographs, which differ from
-each other, they are worth more than anything else; on clips of video in short runs they only cost
-(docs/distillation.md). So a run uses the evaluation crop alone until a student knows its training clips much better than
-the selection clips, and random views alone from then on, unless --evaluation-view-share says otherwise.
+Random views keep a student from memorizing its frames, and make it learn more slowly. On photographs, which differ
+from each other, they are worth more than anything else; on clips of video in short runs they only cost
+(docs/distillation.md). So a run uses the evaluation crop alone until a student knows its training clips much better
+than the selection clips, and random views alone from then on, unless --evaluation-view-share says otherwise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from embedonce.pipeline.training.settings import TrainConfig
 
 MIXING_FIELDS = ("evaluation_view_share", "evaluation_view_warmup")
-MEMORIZED = 1.4  # distance of the selection clips, relative to that of the training clips
+MEMORIZED = 1.3  # distance of the selection clips, relative to that of the training clips
 EPOCHS_RUNNING = 2  # a single epoch may be chance
 
 

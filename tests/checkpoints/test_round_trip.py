@@ -9,6 +9,7 @@ from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint, training_state
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT, TRAINING_STATE
+from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.checkpoints.training_state import TrainingState
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.frames.preprocessing import preprocessing_of
@@ -37,6 +38,7 @@ def saved() -> Checkpoint:
         selection={"epoch": 3, "selection_top1": None, "total": 0.5},
         multi_label=False,
         preprocessing=preprocessing_of(make_cache_identity(), 128, 2.5),
+        calibration=SelectionCalibration(1.5, 24),
     )
 
 
@@ -57,13 +59,16 @@ def test_the_file_is_a_dictionary_of_plain_values_and_tensors(saved, tmp_path):
     content = torch.load(tmp_path / "best_student.pt", weights_only=True)
     assert set(content) == {
         *("format", "student", "classes", "teacher", "frames_per_clip", "model"),
-        *("label_set", "trained_on", "epoch", "selection", "multi_label", "preprocessing"),
+        *("label_set", "trained_on", "epoch", "selection", "multi_label", "preprocessing", "calibration"),
     }
     assert content["format"] == 2 and content["student"] == dataclasses.asdict(saved.student)
     assert content["teacher"] == {"name": "demo", "weights_sha256": "0" * 64, "embed_dim": 16}
 
 
-@pytest.mark.parametrize("name", ["label_set", "trained_on", "epoch", "selection", "multi_label", "preprocessing"])
+OPTIONAL = ["label_set", "trained_on", "epoch", "selection", "multi_label", "preprocessing", "calibration"]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
 def test_checkpoints_without_an_optional_field_are_read(saved, tmp_path, name):
     content = saved.as_dict()
     del content[name]
@@ -111,4 +116,25 @@ def test_a_preparation_of_frames_that_no_cache_has_is_refused(saved, tmp_path, c
     content["preprocessing"] |= change
     torch.save(content, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match="not a student checkpoint"):
+        checkpoint.load(tmp_path / "x.pt")
+
+
+def test_logits_are_divided_by_the_temperature_that_was_fitted_if_one_was(saved):
+    assert saved.temperature == 1.5
+    for calibration in (None, SelectionCalibration(None, 3, "too few")):
+        assert dataclasses.replace(saved, calibration=calibration).temperature == 1.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"temperature": bad} for bad in (0.0, -1.0, 1e9, float("nan"), "2")),
+        *({"num_clips": -1}, {"reason": 5}, {"more": 1}),
+    ],
+)
+def test_a_calibration_that_no_training_has_stored_is_refused(saved, tmp_path, change):
+    content = saved.as_dict()
+    content["calibration"] |= change
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="is not a student checkpoint: it has no usable calibration"):
         checkpoint.load(tmp_path / "x.pt")

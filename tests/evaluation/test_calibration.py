@@ -8,12 +8,22 @@ import numpy as np
 import pytest
 
 from embedonce.cache import commit
+from embedonce.cache.labels import LabelSet
+from embedonce.models.student import StudentConfig
+from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
+from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
+from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import InputError, ResultsError
 from embedonce.pipeline.evaluation import evaluate as evaluating
+from embedonce.pipeline.evaluation.calibration import calibrated
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export.export import copied_calibration
-from embedonce.pipeline.metrics import fitted_calibration
+from embedonce.pipeline.metrics import accuracy, fitted_calibration
+from embedonce.pipeline.metrics.calibration import expected_calibration_error, reliability
 from embedonce.pipeline.metrics.calibration_file import CALIBRATION_NAME, Calibration, read_calibration
+from embedonce.pipeline.metrics.results_file import read_results
+from embedonce.pipeline.metrics.results_schema import RESULTS_NAME, Calibrated
 from embedonce.pipeline.training import trainer as training
 from tests.support import small_students
 from tests.support.small_students import settings
@@ -63,6 +73,86 @@ def test_nothing_is_fitted_to_training_clips_nor_to_few_and_what_there_is_stays(
     evaluating.evaluate(config(out, split="train"))
     assert "the student was trained on these clips" in caplog.text
     assert (out / CALIBRATION_NAME).read_bytes() == before
+
+
+def stored(out: Path, calibration: SelectionCalibration | None, **changes) -> None:
+    """Write the checkpoint of the folder with this calibration."""
+    path = out / "best_student.pt"
+    checkpoint.save(path, replace(checkpoint.load(path), calibration=calibration, **changes))
+
+
+def test_the_temperature_of_the_checkpoint_is_measured_on_the_evaluated_clips(out):
+    plain = evaluating.evaluate(config(out))
+    stored(out, SelectionCalibration(0.5, 33))
+    results = evaluating.evaluate(config(out))
+    with np.load(out / "predictions.npz") as file:
+        logits, labels = file["logits"], file["labels"]
+    before, after = (accuracy.log_softmax(logits / divisor)[np.arange(24), labels] for divisor in (1.0, 0.5))
+    found = results.calibrated
+    assert (found.temperature, found.num_selection_clips, found.reason) == (0.5, 33, None)
+    assert found.negative_log_likelihood_before == pytest.approx(-before.mean(), rel=1e-6)
+    assert found.negative_log_likelihood == pytest.approx(-after.mean(), rel=1e-6)
+    assert found.calibration_error_before == results.student.calibration_error
+    divided = expected_calibration_error(reliability(logits / 0.5, labels))
+    assert found.calibration_error == pytest.approx(divided) != found.calibration_error_before
+    assert results.student.reliability == plain.student.reliability  # of undivided logits, as ever
+    assert read_calibration(out / CALIBRATION_NAME).temperature == pytest.approx(
+        fitted_calibration.fit_temperature(logits, labels[:, None] == np.arange(3), False)
+    )
+    assert read_results(out) == results
+
+
+@pytest.mark.parametrize(
+    ("calibration", "changes", "reason"),
+    [
+        (None, {}, "the checkpoint was trained by an earlier version, which fitted none"),
+        (SelectionCalibration(None, 3, "few"), {}, "few"),
+        (SelectionCalibration(2.0, 30), {"split": "train"}, "training clips, and clips that it was fitted to, are in"),
+        (SelectionCalibration(2.0, 30), {"multi_label": True}, "only one of the student and the label set has several"),
+    ],
+)
+def test_results_say_why_a_temperature_was_not_measured(out, calibration, changes, reason):
+    split = changes.pop("split", "val")
+    stored(out, calibration, **changes)
+    found = evaluating.evaluate(config(out, split=split)).calibrated
+    assert found.reason.startswith(reason) and found.temperature == (calibration and calibration.temperature)
+    assert found.calibration_error is found.negative_log_likelihood is found.negative_log_likelihood_before is None
+
+
+def test_labels_and_classes_of_the_student_are_needed_to_measure():
+    generator = np.random.default_rng(0)
+    logits, vectors = generator.standard_normal((9, 2)), np.ones((9, 2), np.float32)
+    student = StudentConfig("tiny", 2, 2, 128, 1, 4, 1)
+    teacher = CheckpointTeacher("t", "0" * 64, 2)
+    meta = Checkpoint(student, ["a", "b"], teacher, 1, {}, calibration=SelectionCalibration(2.0, 30))
+    for classes, labels, reason in (
+        (("b", "a"), np.zeros(9, int), "the label set has other classes than the student"),
+        (("a", "b"), np.full(9, -1), "no clip has a label"),
+    ):
+        label_set = LabelSet("l", "none", classes, (), None, {})
+        found = calibrated(Predictions(logits, vectors, logits, vectors, labels), label_set, meta, "val")
+        assert found == Calibrated(2.0, 30, None, None, None, None, reason)
+
+
+def test_clips_with_several_labels_have_a_likelihood_of_sigmoids():
+    logits, vectors = np.log([[1.0, 9.0], [4.0, 4.0]]), np.ones((2, 2), np.float32)
+    several = np.array([[False, True], [True, False]])
+    student, teacher = StudentConfig("tiny", 2, 2, 128, 1, 4, 1), CheckpointTeacher("t", "0" * 64, 2)
+    meta = Checkpoint(student, ["a", "b"], teacher, 1, {}, multi_label=True, calibration=SelectionCalibration(2.0, 30))
+    label_set = LabelSet("l", "none", ("a", "b"), (), None, {}, multi_label=True)
+    predictions = Predictions(logits, vectors, logits, vectors, np.full(2, -1), several)
+    found = calibrated(predictions, label_set, meta, "val")
+    assert found.calibration_error is found.calibration_error_before is found.reason is None
+    assert found.negative_log_likelihood == pytest.approx(-np.log([1 / 2, 3 / 4, 2 / 3, 1 / 3]).mean())
+    assert found.negative_log_likelihood_before == pytest.approx(-np.log([1 / 2, 9 / 10, 4 / 5, 1 / 5]).mean())
+
+
+def test_results_of_an_earlier_version_are_read(out):
+    results = evaluating.evaluate(config(out))
+    values = json.loads((out / RESULTS_NAME).read_text())
+    assert values.pop("calibrated")["reason"].endswith("fewer than 20")
+    (out / RESULTS_NAME).write_text(json.dumps(values))
+    assert read_results(out) == replace(results, calibrated=None)
 
 
 def test_another_file_of_this_name_is_not_replaced(out):

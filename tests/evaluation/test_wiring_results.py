@@ -20,6 +20,7 @@ from embedonce.pipeline.evaluation.results import MeasuredCosts, StudentFacts, a
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.export import parity
+from embedonce.pipeline.export.parity import EXACT, HALF, Limits
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.metrics.bootstrap_intervals import class_mean_interval, mean_interval, paired_difference
 from embedonce.pipeline.metrics.calibration import expected_calibration_error, reliability
@@ -232,14 +233,15 @@ def test_each_format_is_written_run_and_checked_with_its_own_limits(monkeypatch)
     found, clips, _ = evaluated_clips()
     checked, ran = [], []
 
-    def format_of(name: str) -> SimpleNamespace:
-        return SimpleNamespace(write=lambda _: {f"{name}.bin": b""}, load=tuple, limits=name, evaluated_by=None)
+    def format_of(name: str, limits: Limits) -> SimpleNamespace:
+        return SimpleNamespace(write=lambda _: {f"{name}.bin": b""}, load=tuple, limits=limits, evaluated_by=None)
 
-    formats = {name: format_of(name) for name in ("two", "one")}
+    formats = {"two": format_of("two", EXACT), "one": format_of("one", HALF)}
+    inputs = SimpleNamespace(facts=SimpleNamespace(temperature=0.5))
     monkeypatch.setattr(exporting, "ExportedStudent", lambda runnable: runnable)
     monkeypatch.setattr(exporting, "_predicted", lambda runnable, clips: ran.append(runnable) or found)
     monkeypatch.setattr(exporting, "check_parity", lambda name, figures, limits: checked.append((name, limits)))
-    files, figures = exporting._write_formats(formats, None, (found, found), clips)
+    files, figures = exporting._write_formats(formats, inputs, (found, found), clips)
     assert ran == [("two.bin",), ("one.bin",)]
-    assert checked == [("two", "two"), ("one", "one")]
+    assert checked == [("two", replace(EXACT, max_difference=2e-4)), ("one", HALF)]
     assert list(files) == ["two.bin", "one.bin"] and list(figures) == ["two", "one"]

@@ -20,6 +20,7 @@ from embedonce.cache.store import open_reader
 from embedonce.models.names import STUDENT_SIZES
 from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
 from embedonce.pipeline.export import export as stage
@@ -137,6 +138,33 @@ def test_safetensors_hold_all_weights_of_the_student(exported, place):
     found = {f"backbone.{name}": tensor for name, tensor in backbone.items()} | parts
     assert found.keys() == student.state_dict().keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in student.state_dict().items())
+
+
+def test_every_file_has_logits_that_are_divided_by_the_temperature(exported, place, tmp_path):
+    """Also where it makes rounding errors twenty times larger. Top-1 stays, and the facts and the card say it."""
+    student, meta = checkpoint.load_student(place / "best_student.pt")
+    meta = dataclasses.replace(meta, calibration=SelectionCalibration(0.05, 30))
+    checkpoint.save(tmp_path / "best_student.pt", meta)
+    config = settings(place, tmp_path / "made", formats="fp32")
+    found = export(dataclasses.replace(config, student_checkpoint=tmp_path / "best_student.pt"))
+    assert found.parity["fp32"].top1 == exported.parity["fp32"].top1 and found.parity["fp32"].agreement == 1.0
+    files = {name: (found.folder / name).read_bytes() for name in ("frames.fp32.onnx", "clip.onnx")}
+    logits = ExportedStudent(OnnxFloat32().load(files))(*(inputs := clips())).clip_logits
+    torch.testing.assert_close(logits * 0.05, student(*inputs).clip_logits, rtol=0, atol=1e-4)
+    parts = safetensors.torch.load_file(found.folder / "student_parts.safetensors")
+    torch.testing.assert_close(parts["head.3.bias"], student.head[-1].bias.data / 0.05)
+    facts = json.loads((found.folder / "config.json").read_text())["embedonce"]
+    assert facts["temperature"] == 0.05 and facts["format"] == 2
+    card = " ".join((found.folder / "README.md").read_text().split())
+    assert "softmax of the logits, which are divided by the temperature 0.05 already" in card
+    undivided = " ".join((exported.folder / "README.md").read_text().split())
+    assert "softmax of the logits, for which no temperature was fitted. Prepare frames" in undivided
+    assert json.loads((exported.folder / "config.json").read_text())["embedonce"]["temperature"] == 1.0
+
+
+def test_limits_grow_with_the_logits_and_never_shrink():
+    assert EXACT.for_temperature(0.1).max_difference == pytest.approx(1e-3)
+    assert EXACT.for_temperature(10.0) == EXACT.for_temperature(1.0) == EXACT
 
 
 @pytest.mark.parametrize("size", ["tiny", "xxs", "resnet10t", "lcnet050", "mnv3s100", "mnv4s100", "effvit_b0"])

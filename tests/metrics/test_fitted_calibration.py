@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from embedonce.pipeline.metrics.fitted_calibration import MIN_CLIPS, Fit, cross_fitted, fit, probabilities
+from embedonce.pipeline.metrics.fitted_calibration import (
+    MIN_CLIPS,
+    TEMPERATURES,
+    Fit,
+    cross_fitted,
+    fit,
+    fit_temperature,
+    negative_log_likelihood,
+    probabilities,
+)
 
 
 def drawn(count: int, num_classes: int, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,6 +36,42 @@ def test_the_temperature_of_several_labels_is_that_of_sigmoids():
     targets = generator.random(logits.shape) < probabilities(logits, 2.0, True)
     assert fit(logits, targets, True).temperature == pytest.approx(2.0, rel=0.06)
     np.testing.assert_allclose(probabilities(np.array([[0.0, 2.0]]), 2.0, True), [[0.5, 1 / (1 + np.exp(-1))]])
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_no_other_temperature_has_a_lower_loss(multi_label):
+    logits, targets = drawn(2000, 4, 2.0, 3)
+    found = fit_temperature(logits, targets, multi_label)
+    here, *others = (negative_log_likelihood(logits, targets, found * f, multi_label) for f in (1, 0.5, 0.9, 1.1, 2))
+    assert all(here < other for other in others)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("count", [20, 200])
+def test_clips_that_are_all_right_leave_a_doubt_of_one_clip(count, multi_label):
+    targets = np.arange(count)[:, None] % 2 == np.arange(2)
+    logits = np.where(targets, 3.0, -3.0)
+    temperature = fit_temperature(logits, targets, multi_label)
+    doubt = 1 - probabilities(logits, temperature, multi_label)[targets].mean()
+    assert doubt == pytest.approx(0.5 / (count + 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_temperatures_are_bounded_whatever_the_logits(size, is_right, multi_label):
+    targets = np.arange(30)[:, None] % 3 == np.arange(3)
+    logits = np.where(targets == is_right, np.float32(size), np.float32(0))
+    found = fit_temperature(logits, targets, multi_label)
+    assert TEMPERATURES[0] <= found <= TEMPERATURES[1]
+    assert np.isfinite(negative_log_likelihood(logits, targets, found, multi_label))
+
+
+def test_the_likelihood_by_hand():
+    logits, targets = np.log([[1.0, 9.0], [4.0, 4.0]]), np.array([[False, True], [True, False]])
+    assert negative_log_likelihood(logits, targets, 2.0, False) == pytest.approx(-np.log([0.75, 0.5]).mean())
+    shares = np.array([[1 / 2, 3 / 4], [2 / 3, 1 / 3]])  # of the classes that a clip has, or has not
+    assert negative_log_likelihood(logits, targets, 2.0, True) == pytest.approx(-np.log(shares).mean())
 
 
 def test_a_threshold_lies_where_the_f1_score_of_its_class_is_highest():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from embedonce.models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters
+from embedonce.models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters, with_divided_logits
 from embedonce.models.names import STUDENT_SIZES
 from embedonce.models.student import build_student, count_parameters, student_config
 
@@ -47,6 +47,18 @@ def test_a_deployed_student_has_the_same_outputs(size, resolution):
         (logits, expected.clip_logits),
     ):
         torch.testing.assert_close(actual, wanted, rtol=0, atol=2e-6)
+
+
+@torch.inference_mode()
+def test_logits_are_divided_in_a_copy_and_nothing_else_changes():
+    student, inputs = student_of("tiny"), clips()
+    expected = student(*inputs)
+    found = with_divided_logits(student, 2.5)(*inputs)
+    torch.testing.assert_close(found.clip_logits, expected.clip_logits / 2.5)
+    assert torch.equal(found.clip_embedding, expected.clip_embedding)
+    assert torch.equal(student(*inputs).clip_logits, expected.clip_logits)
+    without = student_of("tiny", num_classes=0)
+    assert torch.equal(with_divided_logits(without, 2.5)(*inputs).clip_embedding, without(*inputs).clip_embedding)
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from embedonce import cli
 from embedonce.cache import commit
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.metrics.calibration_file import Calibration
 from tests.support.predicted_videos import PredictedVideos
 
@@ -111,6 +112,20 @@ def test_a_calibration_next_to_the_student_gives_temperature_and_thresholds(worl
     assert [one["probability"] for one in found["top"]] == pytest.approx(shares / shares.sum(), abs=1e-5)
     assert found["label"] is None and found["reason"] == "below the threshold 0.990 of stir"
     assert lines_of(world, world.video("wide"), "--threshold", "0.5", student=own)[0]["label"] == "stir"
+
+
+def test_the_temperature_of_the_checkpoint_is_never_applied_twice(world, own):
+    """Training fitted 2, and evaluate 4 to the undivided logits: each of them is all that logits are divided by."""
+    plain = lines_of(world, world.video("wide"), student=own)[0]
+    meta = replace(checkpoint.load(own), calibration=SelectionCalibration(2.0, 30))
+    checkpoint.save(own, meta)
+    for total, beside in ((2, None), (4, calibration(world, temperature=4.0, thresholds={}))):
+        if beside is not None:
+            digest = commit.sha256(own.read_bytes())
+            (own.parent / "calibration.json").write_bytes(replace(beside, checkpoint_sha256=digest).as_json())
+        found = lines_of(world, world.video("wide"), student=own)[0]
+        shares = np.array([one["probability"] for one in plain["top"]]) ** (1 / total)
+        assert [one["probability"] for one in found["top"]] == pytest.approx(shares / shares.sum(), abs=1e-4)
 
 
 def test_a_calibration_of_another_checkpoint_is_refused(world, tmp_path):

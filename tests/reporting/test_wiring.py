@@ -1,10 +1,12 @@
 """Each figure is in its own place in tables, reports and model cards; fitting a head keeps its best epoch."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
+from html import escape
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 from embedonce.cache.labels import ClipLabel
@@ -17,7 +19,7 @@ from embedonce.pipeline.export.registry import load_format
 from embedonce.pipeline.extraction import settings
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.metrics.results_schema import EvaluationResults
+from embedonce.pipeline.metrics.results_schema import Calibrated, EvaluationResults
 from embedonce.pipeline.reporting import console, training_log
 from embedonce.pipeline.reporting.comparison_rows import ComparisonRow, ComparisonTable
 from embedonce.pipeline.reporting.html import comparison as page
@@ -51,7 +53,7 @@ SIDES = {
 }  # fmt: skip
 MISSING = {"schema_version": 1, "multi_label": False, "majority": None, "long_tail": False, "verb_noun": None,
            "retrieval": None, "per_class": [], "frames_in_several_clips": None, "comparable_with": None,
-           "environment": {}, "confusion": {"teacher": [], "student": []}}  # fmt: skip
+           "calibrated": None, "environment": {}, "confusion": {"teacher": [], "student": []}}  # fmt: skip
 for side in ("teacher", "student"):
     SIDES[side] |= {"reliability": [], **NO_PRECISION}
 SIDES["comparison"] |= {"map_drop_points": None, "map_drop_interval": None}
@@ -157,6 +159,36 @@ def test_an_example_shows_the_predictions_of_both_models(monkeypatch):
     assert shown.student[0][0] == 1 and shown.teacher[0][0] == 0
     card = examples.cards([shown], ["xx", "yy"])
     assert card.index("teacher ✗ wrong") < card.index("student ✓ right") and "label: yy" in card
+
+
+FIGURES = {"calibration_error_before": 0.1234, "calibration_error": 0.0345, "negative_log_likelihood_before": 0.5678,
+           "negative_log_likelihood": 0.4321, "reason": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (FIGURES, ", changes calibration error 0.123 to 0.035, negative log-likelihood 0.568 to 0.432"),
+        (
+            FIGURES | {"calibration_error_before": None, "calibration_error": None},
+            ", changes negative log-likelihood 0.5",
+        ),
+        (dict.fromkeys(FIGURES) | {"reason": "<none> has a label"}, ", was not measured: <none> has a label"),
+    ],
+)
+def test_the_table_and_the_report_say_what_the_temperature_changes(changes, text):
+    results = replace(RESULTS, calibrated=Calibrated(1.83, 57, **changes))
+    said = f"he student's temperature 1.83, fitted to 57 selection clips{text}"
+    assert f"\nt{said}" in console.comparison_table(results)
+    assert f"<p>T{escape(said)}" in page.comparison_table(results)
+
+
+def test_the_table_and_the_report_say_why_there_is_no_temperature():
+    results = replace(RESULTS, calibrated=Calibrated(None, 3, **(dict.fromkeys(FIGURES) | {"reason": "few"})))
+    said = "he student's logits have no temperature: few"
+    assert f"\nt{said}\n" in f"{console.comparison_table(results)}\n"
+    assert f"<p>T{escape(said)}.</p>" in page.comparison_table(results)
+    assert "temperature" not in console.comparison_table(RESULTS) + page.comparison_table(RESULTS)
 
 
 def test_a_run_is_summarized_by_its_best_epoch():

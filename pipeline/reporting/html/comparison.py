@@ -15,6 +15,7 @@ from embedonce.pipeline.metrics.results_schema import (
     TextRetrieval,
     VerbNoun,
 )
+from embedonce.pipeline.reporting.figure_texts import calibrated_text
 from embedonce.pipeline.reporting.html.markup import (
     NOT_APPLICABLE,
     NOT_MEASURED,
@@ -68,11 +69,8 @@ def comparison_table(results: EvaluationResults) -> str:
         *_cost_rows(teacher, student, compared),
     ]
     head = ("", f"teacher {escape(teacher.name)}", f"student {escape(student.size)}", "comparison")
-    context = (
-        f"<p>{escape(sentence[0].upper() + sentence[1:])}.</p>"
-        if (sentence := retrieval_context(results.retrieval))
-        else ""
-    )
+    sentences = filter(None, (calibrated_text(results.calibrated), retrieval_context(results.retrieval)))
+    context = "".join(f"<p>{escape(sentence[0].upper() + sentence[1:])}.</p>" for sentence in sentences)
     return table(head, rows, "Student and teacher; small print: 95 % intervals") + context + _reference_table(results)
 
 
