@@ -25,6 +25,8 @@ V1_STYLE = "v1"
 PROMPT_STYLES = (ENGLISH_STYLE, V1_STYLE)  # wordings of class prompts
 TRAINED_ON_V1 = ("demo-clip",)  # models whose text towers were trained on prompts of style v1 only
 PROJECTIONS = ("mlp", "linear", "linear-norm", "linear-norm-gelu")
+ATTENTION, MEAN = "attention", "mean"
+POOLINGS = (ATTENTION, MEAN)  # how the frames of a clip become one vector
 MAX_WIDTH = 1 << 14  # of any vector in a student; CLIP embeddings have 512 to 1,536 dimensions
 MAX_CLASSES = 100_000
 

@@ -81,6 +81,7 @@ class TrainOptions(TypedDict, total=False):
     student_resolution: int | None
     student_pretrained: bool | None
     projection: str
+    pooling: str
     frames_per_clip: int | None
     epochs: int
     batch_size: int
@@ -88,6 +89,7 @@ class TrainOptions(TypedDict, total=False):
     lr: float
     weight_decay: float
     jitter: float
+    time_shift: float
     ema: float
     patience: int
     alpha: float

@@ -185,7 +185,7 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
     num_frames, side = config.frames_per_clip, config.student_resolution
     if num_frames is None or side is None:
         raise ValueError("frames_per_clip and student_resolution must be set; TrainConfig.for_device() fills them in")
-    return ClipSampling(num_frames, side, True, config.seed, config.jitter, config.views)
+    return ClipSampling(num_frames, side, True, config.seed, config.jitter, config.views, time_shift=config.time_shift)
 
 
 def _check_labels(config: TrainConfig, train_set: ClipDataset, labels: LabelSet) -> None:

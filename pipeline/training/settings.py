@@ -13,7 +13,7 @@ from embedonce.models.losses.response import RESPONSE
 from embedonce.models.losses.task import TASK
 from embedonce.models.losses.term import MAX_WEIGHT, LossTerm
 from embedonce.models.losses.text import TEXT
-from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
+from embedonce.models.names import ATTENTION, POOLINGS, PROJECTIONS, STUDENT_SIZES
 from embedonce.pipeline.settings import choices, ranges, shared
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import (
@@ -89,6 +89,13 @@ class TrainConfig(Settings):
         default_text="pretrained if such weights exist",
     )
     projection: str = setting("mlp", "Projection head architecture.", group=STUDENT, choices=PROJECTIONS)
+    pooling: str = setting(
+        ATTENTION,
+        "How the frames of a clip become one vector. attention: their mean plus attention to their times, which can "
+        "tell their order; mean: their mean alone, which cannot.",
+        group=STUDENT,
+        choices=POOLINGS,
+    )
     frames_per_clip: int | None = setting(
         help="Frames sampled per clip.",
         group=TRAINING,
@@ -107,6 +114,12 @@ class TrainConfig(Settings):
     lr: float = setting(1e-3, "Peak learning rate.", group=TRAINING, range=ranges.positive(1e30))
     weight_decay: float = setting(0.05, "AdamW weight decay.", group=TRAINING, range=ranges.non_negative(1e3))
     jitter: float = setting(0.0, "Color-jitter strength, e.g. 0.3.", group=TRAINING, range=ranges.FRACTION)
+    time_shift: float = setting(
+        0.0,
+        "Largest share of its length by which the window of a training clip is moved, e.g. 0.1; 0: not at all.",
+        group=TRAINING,
+        range=ranges.FRACTION,
+    )
     ema: float = setting(
         0.0,
         "Decay of the exponential moving average of the weights, e.g. 0.999; 0: no average.",

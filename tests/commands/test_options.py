@@ -257,6 +257,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "student_pretrained": ("--student-pretrained", TRAINING + "test_pretrained_weights_follow_the_option"),
         "projection": ("--projection linear", TRAINING + "test_projection_selects_the_projection"),
+        "pooling": ("--pooling mean", "training/test_order_of_frames.py::test_pooling_is_that_of_the_option"),
         "epochs": ("--epochs 3", TRAINING + "test_an_option_changes_the_weights"),
         "batch_size": ("--batch-size 5", SHAPES),
         "lr": ("--lr 0.5", BY_HAND),
@@ -279,6 +280,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
+        "time_shift": (
+            "--time-shift 0.25",
+            "training/test_order_of_frames.py::test_training_clips_are_moved_by_the_option_and_selection_clips_are_not",
+        ),
         "ema": ("--ema 0.5", BY_HAND),
         "class_weights": (
             "--class-weights balanced",
