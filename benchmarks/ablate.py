@@ -19,7 +19,7 @@ from benchmarks.ablation import Condition, train_once
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
 from embedonce.models.losses.registry import loss_terms
-from embedonce.models.names import PROJECTIONS
+from embedonce.models.names import ATTENTION, MEAN, PROJECTIONS
 from embedonce.pipeline.metrics.bootstrap_intervals import paired_difference
 
 SEVERAL, ONE = (0, 1, 2), (0,)
@@ -30,6 +30,8 @@ def only(**weights: float) -> dict[str, float]:
     """Weights of loss terms, by option; 0 for all other registered terms."""
     return {term.weight.name: 0.0 for term in loss_terms()} | weights
 
+
+IN_TIME = [(ATTENTION, 0.1), (MEAN, 0.0), (MEAN, 0.1)]  # "all, K=0" has attention and is not moved
 
 CONDITIONS: list[tuple[Condition, tuple[int, ...]]] = [
     (FULL, SEVERAL),
@@ -49,6 +51,7 @@ CONDITIONS: list[tuple[Condition, tuple[int, ...]]] = [
         (Condition(f"projection {name}", projection=name), ONE)
         for name in ("linear", "linear-norm", "linear-norm-gelu")
     ),
+    *((Condition(f"{pool}, shift={s:g}", views=0, pooling=pool, time_shift=s), SEVERAL) for pool, s in IN_TIME),
     *((Condition(f"T={t:g}", temperature=t), ONE) for t in (1.0, 2.0)),
     (Condition("int8 blocks", blocks=True), ONE),
 ]
@@ -63,6 +66,7 @@ COMPARED = [  # differences reported: first minus second
     *((name, "labels only") for name in ("feature and labels", "beta=0.03", "beta=0.3", "beta=1", "gamma=2")),
     *((FULL.name, f"projection {name}") for name in PROJECTIONS[1:]),
     *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks")),
+    *(("all, K=0", f"{pool}, shift={share:g}") for pool, share in IN_TIME),
 ]
 _loaded: list[Clips] = []
 

@@ -10,6 +10,7 @@ from benchmarks.ablation_clips import Clips
 from embedonce.cache.heads import logits_from
 from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.term import Need
+from embedonce.models.names import ATTENTION
 from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import choose_frames, epoch_order
@@ -29,8 +30,9 @@ class Condition:
     """What runs differ in.
 
     weights: of loss terms, by option; others are those of the setting, then the defaults. labels: share of training
-    videos whose labels are kept. blocks: embeddings rounded to int8 blocks. teacher: "cached"; "live", run in every
-    step on the stored views; "fresh", run in every step on a new random crop.
+    videos whose labels are kept. pooling, time_shift: as the options of train-student. blocks: embeddings rounded to
+    int8 blocks. teacher: "cached"; "live", run in every step on the stored views; "fresh", run in every step on a new
+    random crop.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Condition:
     temperature: float = 4.0
     projection: str = "linear"
     labels: float = 1.0
+    pooling: str = ATTENTION
+    time_shift: float = 0.0
     blocks: bool = False
     teacher: str = "cached"
 
@@ -71,8 +75,9 @@ def student_run(train: Clips, condition: Condition, seed: int, steps: int) -> St
     }
     config = TrainConfig.from_options(values | setting.weights | condition.weights)
     torch.manual_seed(seed)
-    shape = (train.embeddings.shape[-1], len(train.labels.classes), setting.resolution, condition.projection)
-    student = build_student(student_config(setting.size, *shape), pretrained=False).to(train.device)
+    shape = (train.embeddings.shape[-1], len(train.labels.classes), setting.resolution)
+    architecture = student_config(setting.size, *shape, condition.projection, condition.pooling)
+    student = build_student(architecture, pretrained=False).to(train.device)
     return StudentRun(student, config, loss_settings_for(config, train.labels), World(), steps)
 
 
@@ -118,7 +123,7 @@ class Source:
 
     def batch(self, indexes: list[int], epoch: int) -> dict:
         """Collated items of a ClipDataset for these clips."""
-        batch = self.clips.batch(indexes, self.condition.views, self.seed, epoch)
+        batch = self.clips.batch(indexes, self.condition.views, self.seed, epoch, self.condition.time_shift)
         hidden = torch.from_numpy(~self.is_labeled[indexes]).to(batch["label"].device)
         batch["label"] = batch["label"].masked_fill(hidden, -1)
         if self.canonical is not None:
@@ -142,9 +147,10 @@ class Source:
 
     def _fresh(self, batch: dict, indexes: list[int], epoch: int) -> torch.Tensor:
         """A new random crop for each clip, drawn like the stored views."""
-        sampling, frames = replace(self.clips.dataset.sampling, seed=self.seed), []
+        sampling = replace(self.clips.dataset.sampling, seed=self.seed, time_shift=self.condition.time_shift)
+        frames = []
         for index in indexes:
-            rows = choose_frames(self.clips.rows_of[index], sampling, epoch, index)
+            rows = choose_frames(self.clips.rows_of(index, sampling, epoch), sampling, epoch, index)
             crop = self._random_crop(self.canonical[torch.from_numpy(rows).to(self.canonical.device)], index, epoch)
             padding = crop.new_zeros(batch["mask"].shape[1] - len(crop), *crop.shape[1:])
             frames.append(torch.cat([crop, padding]).round().clamp(0, 255).to(torch.uint8))

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from embedonce.cache.heads import logits_from
+from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view
+from embedonce.pipeline.clips.time_shift import moved_rows
 from embedonce.pipeline.frames import canonical_frame
 
 
@@ -32,7 +34,7 @@ class Setting:
 
 
 class Clips:
-    """Clips of one split: their rows in memory, and the rows of each clip.
+    """Clips of one split: all rows of their videos in memory, and which of them are of each clip.
 
     crops (N, V, 3, R, R) uint8, embeddings (N, V, D), logits (N, V, C), on the device.
     """
@@ -47,7 +49,7 @@ class Clips:
             self.reader, self.labels, clips, ClipSampling(setting.frames, setting.resolution, split == "train", 0)
         )
         self.setting, self.split, self.device = setting, split, torch.device(setting.device)
-        self.places, self.rows_of = _places(self.dataset, self.reader)
+        self.places, self._first_of = _places(self.dataset, self.reader)
         self.views = num_views or 1 + self.reader.identity.num_views
 
     def prepare(self, workers: int) -> None:
@@ -78,40 +80,41 @@ class Clips:
         self.label_of = torch.from_numpy(self.dataset.label_array).to(self.device)
         return self
 
-    def batch(self, indexes: list[int], views: int, seed: int, epoch: int) -> dict:
+    def rows_of(self, index: int, sampling: ClipSampling, epoch: int) -> np.ndarray:
+        """The positions of a clip's rows in memory, moved if the sampling says so."""
+        clip, place = self.dataset.clips[index], (sampling.seed, epoch, index)
+        rows = moved_rows(self.reader.timeline(clip.video_uid), clip, sampling.largest_shift, place)
+        return self._first_of[clip.video_uid] + np.array(rows)
+
+    def batch(self, indexes: list[int], views: int, seed: int, epoch: int, time_shift: float = 0.0) -> dict:
         """What the loader would deliver for these clips, with so many of the stored random views."""
-        sampling = replace(self.dataset.sampling, seed=seed)
-        length, at, view = sampling.frames_per_clip, [], []
+        sampling = replace(self.dataset.sampling, seed=seed, time_shift=time_shift)
+        length, at, view, seconds = sampling.frames_per_clip, [], [], []
         for index in indexes:
-            chosen = choose_frames(self.rows_of[index], sampling, epoch, index)
+            moved, still = (self.rows_of(index, one, epoch) for one in (sampling, replace(sampling, time_shift=0.0)))
+            chosen = choose_frames(moved, sampling, epoch, index)
             at.append(np.pad(chosen, (0, length - len(chosen)), constant_values=-1))
+            start_sec = self.dataset.clips[index].start_sec + self.times[moved[0]] - self.times[still[0]]
+            seconds.append(np.pad(self.times[chosen] - start_sec, (0, length - len(chosen))))
             view.append(choose_view(1 + views, sampling, epoch, index))
         rows = torch.from_numpy(np.stack(at)).to(self.device)
         view = torch.tensor(view, device=self.device)[:, None]
         mask = rows >= 0
         rows = rows.clamp(min=0)
-        times = self._times(indexes, at)
         return {
             "frames": self.crops[rows, view] * mask[..., None, None, None],
             "embeddings": self.embeddings[rows, view] * mask[..., None],
             "logits": self.logits[rows, view] * mask[..., None],
             "mask": mask,
-            "t_rel_sec": torch.from_numpy(times).to(self.device),
+            "t_rel_sec": torch.from_numpy(np.stack(seconds).astype(np.float32)).to(self.device),
             "label": self.label_of[torch.tensor(indexes, device=self.device)],
             "index": torch.tensor(indexes),
         }
 
-    def _times(self, indexes: list[int], at: list[np.ndarray]) -> np.ndarray:
-        seconds = np.zeros((len(at), len(at[0])), np.float32)
-        for i, (index, rows) in enumerate(zip(indexes, at, strict=True)):
-            known = rows >= 0
-            seconds[i, known] = self.times[rows[known]] - self.dataset.clips[index].start_sec
-        return seconds
-
     @cached_property
     def times(self) -> np.ndarray:
         """(N,) requested time of each row, in seconds."""
-        return _seconds(self.dataset, self.reader, self.rows_of, len(self.places))
+        return np.concatenate([self.reader.timeline(video).t_sec for video in self._first_of])
 
     def _path(self) -> Path:
         return self.setting.work_dir / f"crops_{self.split}_{len(self.places)}x{self.views}.npy"
@@ -121,7 +124,7 @@ class Clips:
         for epoch in (0, 3):
             self.dataset.epoch = epoch
             views = self.reader.identity.num_views if self.views > 1 else 0
-            ours = self.batch([0, 5], views, 0, epoch)
+            ours = self.batch([0, 5], views, 0, epoch, self.dataset.sampling.time_shift)
             for i, index in enumerate((0, 5)):
                 for name, theirs in self.dataset[index].items():
                     if name != "index":
@@ -139,21 +142,11 @@ def _decoded(task: tuple) -> np.ndarray:
 _READERS: dict = {}
 
 
-def _places(dataset: ClipDataset, reader) -> tuple[list[tuple[str, int]], list[np.ndarray]]:
-    """(unit, row) of every row of any clip, and for each clip the positions of its rows in that list."""
-    number: dict[tuple[str, int], int] = {}
-    rows_of = []
-    for clip in dataset.clips:
-        timeline = reader.timeline(clip.video_uid)
-        window = timeline.window(clip.start_sec, clip.end_sec)
-        keys = [(timeline.unit[i], int(timeline.row[i])) for i in range(window.start, window.stop)]
-        rows_of.append(np.array([number.setdefault(key, len(number)) for key in keys]))
-    return list(number), rows_of
-
-
-def _seconds(dataset: ClipDataset, reader, rows_of: list[np.ndarray], count: int) -> np.ndarray:
-    seconds = np.zeros(count)
-    for clip, rows in zip(dataset.clips, rows_of, strict=True):
-        timeline = reader.timeline(clip.video_uid)
-        seconds[rows] = timeline.t_sec[timeline.window(clip.start_sec, clip.end_sec)]
-    return seconds
+def _places(dataset: ClipDataset, reader: CacheReader) -> tuple[list[tuple[str, int]], dict[str, int]]:
+    """(unit, row) of every row of the clips' videos, and where in that list the timeline of each video begins."""
+    places: list[tuple[str, int]] = []
+    first_of: dict[str, int] = {}
+    for video in dict.fromkeys(clip.video_uid for clip in dataset.clips):
+        timeline, first_of[video] = reader.timeline(video), len(places)
+        places += zip(timeline.unit, timeline.row.tolist(), strict=True)
+    return places, first_of

@@ -1,4 +1,4 @@
-"""Small modules on top of image features: classification heads, and attention pooling over the frames of a clip."""
+"""Small modules on top of image features: classification heads, and pooling over the frames of a clip."""
 
 import math
 
@@ -46,6 +46,14 @@ class TemporalAttentionPool(nn.Module):
         visible = torch.cat([torch.ones_like(mask[:, :1]), mask], 1)[:, None, None]  # (B, 1, 1, 1+T)
         attended = nn.functional.scaled_dot_product_attention(query[:, :, :1], key, value, attn_mask=visible)
         return masked_mean(frames, mask) + self.out(attended.flatten(1))
+
+
+class MeanPool(nn.Module):
+    """Pools the frames of a clip: their mean, whatever their order. It has no parameters."""
+
+    def forward(self, frames: Tensor, t_rel_sec: Tensor, mask: Tensor) -> Tensor:
+        """As TemporalAttentionPool.forward(); t_rel_sec is not used."""
+        return masked_mean(frames, mask)
 
 
 def time_code(t_sec: Tensor, dim: int, longest_sec: float = 64.0) -> Tensor:

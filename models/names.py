@@ -31,6 +31,8 @@ MUON, ADAMW = "muon", "adamw"
 OPTIMIZERS = (MUON, ADAMW)
 PROJECTIONS = ("linear", "mlp", "linear-norm", "linear-norm-gelu")
 NARROW_SIZES = ("lcnet100", "mnv3s100", "mnv4s050")  # no linear projection fits their parameter budgets
+ATTENTION, MEAN = "attention", "mean"
+POOLINGS = (ATTENTION, MEAN)  # how the frames of a clip become one vector
 MAX_WIDTH = 1 << 14  # of any vector in a student; CLIP embeddings have 512 to 1,536 dimensions
 MAX_CLASSES = 100_000
 

@@ -1,4 +1,4 @@
-"""The student: a timm backbone per frame, a projection to the teacher's space, and attention over a clip's frames."""
+"""The student: a timm backbone per frame, a projection to the teacher's space, and pooling over a clip's frames."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,15 +12,24 @@ from torch.nn import functional
 from embedonce.models.backbones import backbone
 from embedonce.models.device import fast_layout
 from embedonce.models.errors import ModelOptionError
-from embedonce.models.heads import ActionHead, TemporalAttentionPool, masked_mean
-from embedonce.models.names import MAX_CLASSES, MAX_WIDTH, NARROW_SIZES, PROJECTIONS
+from embedonce.models.heads import ActionHead, MeanPool, TemporalAttentionPool, masked_mean
+from embedonce.models.names import (
+    ATTENTION,
+    MAX_CLASSES,
+    MAX_WIDTH,
+    MEAN,
+    NARROW_SIZES,
+    POOLINGS,
+    PROJECTIONS,
+)
 
 
 @dataclass(frozen=True)
 class StudentConfig:
     """The architecture of a student: JSON values, stored in every checkpoint.
 
-    size: one of STUDENT_SIZES, or the name of a timm model. projection: one of PROJECTIONS.
+    size: one of STUDENT_SIZES, or the name of a timm model. projection: one of PROJECTIONS. attention_rank: 0 for a
+    student without attention, which takes the mean of a clip's frames.
     """
 
     size: str
@@ -100,18 +109,27 @@ def default_projection(size: str) -> str:
 
 
 def student_config(
-    size: str, embed_dim: int, num_classes: int, resolution: int, projection: str | None = None
+    size: str,
+    embed_dim: int,
+    num_classes: int,
+    resolution: int,
+    projection: str | None = None,
+    pooling: str = ATTENTION,
 ) -> StudentConfig:
     """The architecture for a student size. projection: None is the default of this size.
 
-    Raises ModelOptionError for an invalid projection or resolution.
+    Raises ModelOptionError for an invalid projection, pooling or resolution.
     """
     projection = projection or default_projection(size)
     if projection not in PROJECTIONS:
         raise ModelOptionError(f"--projection must be one of {', '.join(PROJECTIONS)}, got {projection!r}")
+    if pooling not in POOLINGS:
+        raise ModelOptionError(f"--pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
     if resolution not in range(128, 257, 32):
         raise ModelOptionError(f"--student-resolution must be a multiple of 32 from 128 to 256, got {resolution}")
-    return StudentConfig(size, embed_dim, num_classes, resolution, *_PARTS.get(size, _OTHER_PARTS), projection)
+    hidden, rank, head_hidden = _PARTS.get(size, _OTHER_PARTS)
+    rank = 0 if pooling == MEAN else rank
+    return StudentConfig(size, embed_dim, num_classes, resolution, hidden, rank, head_hidden, projection)
 
 
 def build_student(config: StudentConfig, pretrained: bool) -> "VideoStudent":
@@ -130,7 +148,7 @@ class VideoStudent(nn.Module):
     std: Tensor
     backbone: nn.Module
     projection: nn.Module
-    attention: TemporalAttentionPool
+    attention: TemporalAttentionPool | MeanPool
     head: ActionHead | None
     added_projections: nn.ModuleDict | None
 
@@ -145,7 +163,7 @@ class VideoStudent(nn.Module):
             self.register_buffer(name, values, persistent=False)
         dim = config.embed_dim
         self.projection = _projection(config, num_features(backbone))
-        self.attention = TemporalAttentionPool(dim, config.attention_rank)
+        self.attention = TemporalAttentionPool(dim, config.attention_rank) if config.attention_rank else MeanPool()
         self.head = None
         if config.num_classes:
             self.head = ActionHead(dim, (config.head_hidden,), config.num_classes, config.dropout)
@@ -267,10 +285,12 @@ def config_from(document: dict) -> StudentConfig:
 
 def _check_values(config: StudentConfig) -> None:
     """Raise ModelOptionError for a setting of the wrong type or out of range."""
-    widths = {
-        name: getattr(config, name) for name in ("embed_dim", "projection_hidden", "attention_rank", "head_hidden")
+    ranges = {
+        **dict.fromkeys(("embed_dim", "projection_hidden", "head_hidden"), (1, MAX_WIDTH)),
+        "attention_rank": (0, MAX_WIDTH),
+        "num_classes": (0, MAX_CLASSES),
+        "resolution": (1, 1024),
     }
-    ranges = {**dict.fromkeys(widths, (1, MAX_WIDTH)), "num_classes": (0, MAX_CLASSES), "resolution": (1, 1024)}
     for name, (low, high) in ranges.items():
         if type(getattr(config, name)) is not int or not low <= getattr(config, name) <= high:
             raise ModelOptionError(f"a student's {name} must be a whole number from {low} to {high}")

@@ -84,6 +84,7 @@ class TrainOptions(TypedDict, total=False):
     student_resolution: int | None
     student_pretrained: bool | None
     projection: str | None
+    pooling: str
     frames_per_clip: int | None
     epochs: int
     batch_size: int
@@ -92,6 +93,7 @@ class TrainOptions(TypedDict, total=False):
     lr: float | None
     weight_decay: float | None
     jitter: float
+    time_shift: float
     ema: float
     patience: int
     alpha: float

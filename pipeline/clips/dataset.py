@@ -18,6 +18,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.clips.kept_crops import KeptCrops
 from embedonce.pipeline.clips.teacher_columns import TeacherColumns, item_name
 from embedonce.pipeline.clips.text_targets import TextTargets
+from embedonce.pipeline.clips.time_shift import moved_rows, reached_rows
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.clip_frames import segment_centers
 
@@ -34,7 +35,8 @@ class ClipSampling:
     else always take segment centers in `view`. jitter: largest relative change of brightness, contrast and saturation,
     the same for all frames of a clip. views: number of stored random views to use; 0: only the evaluation crop, None:
     all. evaluation_epochs: number of first epochs in which only the evaluation crop is used; evaluation_share: share of
-    the draws of later epochs that use it, from 0 to 1.
+    the draws of later epochs that use it, from 0 to 1. time_shift: largest share of its
+    length by which a clip's window is moved if random; see moved_rows().
     """
 
     frames_per_clip: int
@@ -46,18 +48,24 @@ class ClipSampling:
     view: int = 0
     evaluation_epochs: int = 0
     evaluation_share: float = 0.0
+    time_shift: float = 0.0
+
+    @property
+    def largest_shift(self) -> float:
+        """The largest share of its length by which a clip's window is moved."""
+        return self.time_shift if self.random else 0.0
 
 
 class ClipDataset(Dataset):
     """The clips of a label set that have at least one frame in the cache; items are dicts of tensors.
 
     frames (T, 3, R, R) uint8 unless the resolution is 0; embeddings (T, D) float32; logits (T, C) float32 if the label
-    set has soft logits; mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start;
-    label, index int64; multi_hot (C,) bool if the label set has several labels per clip; with_texts: also what
-    TextTargets.item() returns. With several teachers, `embeddings` are those of the first of them, and those of the
-    others are added under the names of item_name(). Padding is zeros. `epoch` may be set between epochs; it selects
-    frames, views and jitter; so may `uses_random_views`, without which all draws are of the evaluation crop. Index
-    i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its own.
+    set has soft logits; mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start,
+    moved with its window; label, index int64; multi_hot (C,) bool if the label set has several labels per clip;
+    with_texts: also what TextTargets.item() returns. With several teachers, `embeddings` are those of the first of
+    them, and those of the others are added under the names of item_name(). Padding is zeros. `epoch` may be set between
+    epochs; it selects frames, views and jitter; so may `uses_random_views`, without which all draws are of the
+    evaluation crop. Index i + r N is the r-th further draw of clip i of N, with frames, view and jitter of its own.
     """
 
     def __init__(
@@ -147,7 +155,9 @@ class ClipDataset(Dataset):
             times = f"{clip.start_sec!r} {clip.end_sec!r}"
             label = clip.label if clip.labels is None else list(clip.labels)
             text = "" if self.texts is None else f" {self.texts.text_of(i)}"
-            yield f"{clip.video_uid} {clip.clip_id} {times} {label} {rows[0]} {len(rows)} {shard}{text}"
+            reached = self._reached(i)
+            around = "" if reached == rows else f" {reached.start} {reached.stop}"
+            yield f"{clip.video_uid} {clip.clip_id} {times} {label} {rows[0]} {len(rows)}{around} {shard}{text}"
 
     def prefetch(self, indexes: Iterable[int]) -> None:
         """Begin to read the shards of these clips, where the cache is far away."""
@@ -162,16 +172,28 @@ class ClipDataset(Dataset):
         """The units that these clips have rows in, each once, in the order in which they are read."""
         seen: set[str] = set()
         for index in indexes:
-            clip, rows = self.clips[index % len(self)], self._rows[index % len(self)]
+            clip, rows = self.clips[index % len(self)], self._reached(index % len(self))
             units = dict.fromkeys(self.reader.timeline(clip.video_uid).unit[rows.start : rows.stop])
             yield from (unit for unit in units if unit not in seen)
             seen |= units.keys()
+
+    def _reached(self, number: int) -> range:
+        """The rows that frames of a clip may be taken from in any epoch."""
+        clip, share = self.clips[number], self.sampling.largest_shift
+        return reached_rows(self.reader.timeline(clip.video_uid), clip, share) if share else self._rows[number]
+
+    def _moved(self, number: int, index: int) -> range:
+        """The rows that frames of a clip are taken from in this epoch."""
+        clip, share = self.clips[number], self.sampling.largest_shift
+        place = (self.sampling.seed, self.epoch, index)
+        return moved_rows(self.reader.timeline(clip.video_uid), clip, share, place) if share else self._rows[number]
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         number, sampling = index % len(self), self.sampling
         clip = self.clips[number]
         timeline = self.reader.timeline(clip.video_uid)
-        at = choose_frames(np.array(self._rows[number]), sampling, self.epoch, index)
+        rows = self._moved(number, index)
+        at = choose_frames(np.array(rows), sampling, self.epoch, index)
         num_views = len(timeline.views) if sampling.views is None else 1 + sampling.views
         num_views = num_views if self.uses_random_views else 1
         view = choose_view(num_views, sampling, self.epoch, index)
@@ -179,10 +201,11 @@ class ClipDataset(Dataset):
         embeddings, logits = self._read(timeline, at, view)
         main, *added = self.teachers.names
         length = sampling.frames_per_clip
+        shift_sec = timeline.t_sec[rows[0]] - timeline.t_sec[self._rows[number][0]]
         item = {
             "embeddings": _padded(embeddings[main].astype(np.float32), length),
             "mask": _padded(np.ones(len(at), bool), length),
-            "t_rel_sec": _padded((timeline.t_sec[at] - clip.start_sec).astype(np.float32), length),
+            "t_rel_sec": _padded((timeline.t_sec[at] - clip.start_sec - shift_sec).astype(np.float32), length),
             "label": torch.tensor(clip.label),
             "index": torch.tensor(index),
         }

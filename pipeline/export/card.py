@@ -46,7 +46,7 @@ predictions in a hundred.
 `config.json` holds the same settings and the class names as JSON under `embedonce`.
 
 {timm}
-`student_parts.safetensors` holds what follows the backbone: projection, attention over frames, and head.
+`student_parts.safetensors` holds what follows the backbone: projection, attention over frames if it has any, and head.
 
 ## Limitations
 

@@ -119,6 +119,7 @@ def reduced(function: Callable) -> Callable:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     **{one.__name__: one for one in (conv, max_pool, avg_pool, batch_norm, layer_norm, matmul, gelu, cast, concat)},
     **{one.__name__: one for one in (upsample_bilinear, split, expand_dims, slice_by_index)},
+    "identity": lambda x: x,
     "linear": lambda x, weight, bias=None: functional.linear(x, weight, bias),
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,

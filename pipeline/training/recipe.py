@@ -191,8 +191,8 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
     if num_frames is None or side is None:
         raise ValueError("frames_per_clip and student_resolution must be set; TrainConfig.for_device() fills them in")
     sampling = ClipSampling(num_frames, side, True, config.seed, config.jitter, config.views)
-    share = config.evaluation_view_share or 0.0
-    return dataclasses.replace(sampling, evaluation_epochs=evaluation_epochs(config), evaluation_share=share)
+    share, first = config.evaluation_view_share or 0.0, evaluation_epochs(config)
+    return dataclasses.replace(sampling, evaluation_epochs=first, evaluation_share=share, time_shift=config.time_shift)
 
 
 def _check_labels(config: TrainConfig, train_set: ClipDataset, labels: LabelSet) -> None:

@@ -13,7 +13,7 @@ from embedonce.models.losses.response import RESPONSE
 from embedonce.models.losses.task import TASK
 from embedonce.models.losses.term import MAX_WEIGHT, LossTerm
 from embedonce.models.losses.text import TEXT
-from embedonce.models.names import NARROW_SIZES, OPTIMIZERS, PROJECTIONS, STUDENT_SIZES
+from embedonce.models.names import ATTENTION, NARROW_SIZES, OPTIMIZERS, POOLINGS, PROJECTIONS, STUDENT_SIZES
 from embedonce.pipeline.settings import choices, ranges, shared
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import (
@@ -108,6 +108,13 @@ class TrainConfig(Settings):
         choices=PROJECTIONS,
         default_text=f"linear; mlp for {' and '.join(NARROW_SIZES)}",
     )
+    pooling: str = setting(
+        ATTENTION,
+        "How the frames of a clip become one vector. attention: their mean plus attention to their times, which can "
+        "tell their order; mean: their mean alone, which cannot.",
+        group=STUDENT,
+        choices=POOLINGS,
+    )
     frames_per_clip: int | None = setting(
         help="Frames sampled per clip.",
         group=TRAINING,
@@ -124,7 +131,7 @@ class TrainConfig(Settings):
         range=ranges.REPEATS,
     )
     optimizer: str | None = setting(
-        help="Optimizer: muon learns from scratch in far fewer steps; adamw keeps more of pretrained weights.",
+        help="Optimizer. muon: learns from scratch in far fewer steps; adamw: the usual one for pretrained weights.",
         group=TRAINING,
         choices=OPTIMIZERS,
         default_text="muon from scratch, adamw from pretrained weights",
@@ -142,6 +149,12 @@ class TrainConfig(Settings):
         default_text=default_text("weight_decay"),
     )
     jitter: float = setting(0.3, "Color-jitter strength; 0: none.", group=TRAINING, range=ranges.FRACTION)
+    time_shift: float = setting(
+        0.0,
+        "Largest share of its length by which the window of a training clip is moved, e.g. 0.1; 0: not at all.",
+        group=TRAINING,
+        range=ranges.FRACTION,
+    )
     ema: float = setting(
         0.0,
         "Decay of the exponential moving average of the weights, e.g. 0.999; 0: no average.",

@@ -83,10 +83,11 @@ class TrainingRun:
         main, *others = self.teachers.names
         widths = {name: self.train_set.teachers.identity(name).embed_dim for name in (main, *others)}
         shape = (widths[main], len(self.labels.classes), self.train_set.sampling.resolution)
+        architecture = student_config(size, *shape, self.config.projection, self.config.pooling)
         # weights that a resumed run replaces are not downloaded
         is_pretrained = pretrained(self.config, size) and self.resumed_from is None
         torch.manual_seed(self.config.seed)  # for each student: it starts as if it were trained alone
-        student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
+        student = build_student(architecture, is_pretrained)
         student.add_teachers({name: widths[name] for name in others})  # last: the rest begins as without them
         return StudentRun(student.to(self.device), self.config, self.settings, self.world, self._num_steps)
 

@@ -272,6 +272,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "student_pretrained": ("--student-pretrained", TRAINING + "test_pretrained_weights_follow_the_option"),
         "projection": ("--projection linear", TRAINING + "test_projection_selects_the_projection"),
+        "pooling": ("--pooling mean", "training/test_order_of_frames.py::test_pooling_is_that_of_the_option"),
         "epochs": ("--epochs 3", TRAINING + "test_an_option_changes_the_weights"),
         "batch_size": ("--batch-size 5", SHAPES),
         "optimizer": ("--optimizer adamw", "training/test_muon.py::test_the_optimizer_follows_the_option"),
@@ -303,6 +304,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "training/test_view_mixing.py::test_training_clips_follow_the_options_and_selection_clips_do_not",
         ),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
+        "time_shift": (
+            "--time-shift 0.25",
+            "training/test_order_of_frames.py::test_training_clips_are_moved_by_the_option_and_selection_clips_are_not",
+        ),
         "ema": ("--ema 0.5", BY_HAND),
         "class_weights": (
             "--class-weights balanced",

@@ -17,8 +17,8 @@ import torch
 from embedonce.cache import commit
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.store import open_reader
-from embedonce.models.names import STUDENT_SIZES
-from embedonce.models.student import build_student, student_config
+from embedonce.models.names import MEAN, STUDENT_SIZES
+from embedonce.models.student import VideoStudent, build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.clips.inference import Predictions
@@ -38,6 +38,7 @@ from embedonce.pipeline.export.weights import weight_files
 from embedonce.pipeline.runtimes.onnx_runtime import Session
 from tests.models.test_deploy import clips, student_of
 from tests.support.export_facts import make_facts
+from tests.support.small_student import SmallBackbone
 from tests.support.tiny_cache import DIM, make_tiny_cache
 
 pytestmark = pytest.mark.integration
@@ -61,6 +62,13 @@ def check_lengths(student, files: dict[str, bytes]) -> None:
         found, expected = exported(*(inputs := clips(lengths=lengths))), student(*inputs)
         assert (found.clip_logits - expected.clip_logits).abs().max() <= 1e-4
         assert (found.clip_embedding - expected.clip_embedding).abs().max() <= 1e-4
+
+
+def test_the_onnx_clip_head_of_a_student_without_attention_matches_pytorch():
+    """The graph keeps its input of times, which it does not use."""
+    torch.manual_seed(0)
+    student = VideoStudent(student_config("tiny", DIM, 7, 128, pooling=MEAN), SmallBackbone()).eval()
+    check_lengths(student, load_format("fp32").write(ExportInputs.of(student, FACTS, np.zeros((2, 3, 128, 128), "u1"))))
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

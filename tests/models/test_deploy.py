@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from embedonce.models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters, with_divided_logits
-from embedonce.models.names import STUDENT_SIZES
+from embedonce.models.names import ATTENTION, MEAN, STUDENT_SIZES
 from embedonce.models.student import build_student, count_parameters, student_config
 
 
-def student_of(size: str, resolution: int = 128, num_classes: int = 7):
+def student_of(size: str, resolution: int = 128, num_classes: int = 7, pooling: str = ATTENTION):
     """A student with batch-norm statistics, as after training."""
     torch.manual_seed(0)
-    student = build_student(student_config(size, 48, num_classes, resolution), pretrained=False)
+    student = build_student(student_config(size, 48, num_classes, resolution, pooling=pooling), pretrained=False)
     for layer in student.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.3)
@@ -85,6 +85,24 @@ def test_batch_norms_are_folded_and_all_parameters_are_kept():
     norms = [layer for layer in student.modules() if isinstance(layer, nn.BatchNorm2d)]
     folded = sum(layer.weight.numel() for layer in norms)  # a weight and a bias each have become a bias
     assert deployed_parameters(student) == count_parameters(student)["training"] - folded
+
+
+def test_a_deployed_student_without_attention_has_fewer_parameters_and_can_be_exported():
+    student, (frames, times, mask) = student_of("tiny", pooling=MEAN), clips()
+    counts, usual = count_parameters(student), count_parameters(student_of("tiny"))
+    assert counts["attention"] == 0 and usual["training"] - counts["training"] == usual["attention"] > 0
+    assert sum(count for name, count in counts.items() if name != "training") == counts["training"]
+    head, features = ClipHead(student), torch.randn(*mask.shape, 48)
+    length = {1: torch.export.Dim("length", min=2, max=64)}
+    program = torch.export.export(head, (features, times, mask), dynamic_shapes=(length,) * 3)
+    longer = torch.randn(2, 7, 48), torch.rand(2, 7), torch.rand(2, 7) > 0.3
+    with torch.inference_mode():
+        for found, expected in zip(program.module()(*longer), head(*longer), strict=True):
+            torch.testing.assert_close(found, expected)
+        embedding, logits = head(FrameEncoder(student)(frames.flatten(0, 1))[0].unflatten(0, mask.shape), times, mask)
+        expected = student(frames, times, mask)
+    torch.testing.assert_close(embedding, expected.clip_embedding, rtol=0, atol=2e-6)
+    torch.testing.assert_close(logits, expected.clip_logits, rtol=0, atol=2e-6)
 
 
 def test_a_deployed_student_without_classes_outputs_an_embedding_only():

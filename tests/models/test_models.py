@@ -12,7 +12,7 @@ from embedonce.models import device
 from embedonce.models.device import choose_device, named_devices
 from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.models.fit_head import as_arrays, fit_action_head
-from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
+from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, MeanPool, TemporalAttentionPool, masked_mean
 from embedonce.models.losses.batch import Targets
 from embedonce.models.losses.registry import loss_settings
 from embedonce.models.losses.total_loss import distillation_loss
@@ -236,6 +236,13 @@ def test_pooling_has_four_heads_of_the_rank_in_total():
     assert pool.qkv.out_features == 96 and pool.num_heads == 4
     out = pool(torch.randn(2, 5, 512), torch.rand(2, 5), torch.ones(2, 5, dtype=torch.bool))
     assert out.shape == (2, 512)
+
+
+def test_pooling_by_the_mean_has_no_parameters_and_ignores_times():
+    frames, mask = torch.randn(2, 5, 8), torch.tensor([[True] * 5, [True, True, False, False, False]])
+    pool = MeanPool()
+    assert not list(pool.parameters())
+    assert torch.equal(pool(frames, torch.rand(2, 5), mask), masked_mean(frames, mask))
 
 
 def test_masked_mean_ignores_padding():

@@ -216,6 +216,7 @@ CHANGES = {
     "frames_per_clip": 3,
     "views": 0,
     "jitter": 0.5,
+    "time_shift": 0.4,
     "seed": 1,
     "student_resolution": 160,
 }

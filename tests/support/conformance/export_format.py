@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from embedonce.models.names import ATTENTION, MEAN
 from embedonce.models.student import VideoStudent, student_config
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.export.exported_student import ExportedOutput, ExportedStudent
@@ -32,11 +33,16 @@ class ExportFormatConformance:
     def export_format(cls) -> ExportFormat:
         return cls.make_format()
 
-    @pytest.fixture(scope="class", params=[3, pytest.param(0, marks=pytest.mark.slow)], ids=["3 classes", "no classes"])
+    @pytest.fixture(
+        scope="class",
+        params=[(3, ATTENTION), *(pytest.param(one, marks=pytest.mark.slow) for one in ((0, ATTENTION), (3, MEAN)))],
+        ids=["3 classes", "no classes", "mean"],
+    )
     @classmethod
     def student(cls, request) -> VideoStudent:
         torch.manual_seed(0)
-        return VideoStudent(student_config("tiny", DIM, request.param, RESOLUTION), SmallBackbone()).eval()
+        classes, pooling = request.param
+        return VideoStudent(student_config("tiny", DIM, classes, RESOLUTION, pooling=pooling), SmallBackbone()).eval()
 
     @pytest.fixture(scope="class")
     @classmethod
