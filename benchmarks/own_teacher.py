@@ -12,7 +12,7 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 VIDEOS, IMAGES = {".mp4", ".mkv", ".webm"}, {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 # Of students: trained from scratch by the feature term alone, on clips of one frame
 FEATURE_ALONE = {
-    **{"student_resolution": 128, "frames_per_clip": 1, "student_pretrained": False, "batch_size": 32, "lr": 1.5e-3},
+    **{"student_resolution": 128, "frames_per_clip": 1, "student_pretrained": False, "batch_size": 32},
     **{"beta": 0.0, "gamma": 0.0, "num_workers": 0, "device": "cpu"},
 }
 

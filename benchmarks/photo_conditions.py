@@ -3,26 +3,32 @@
 from typing import Any
 
 from benchmarks.own_teacher import FEATURE_ALONE
+from embedonce.models.names import PROJECTIONS
 from embedonce.pipeline.settings.options import Option
 from embedonce.pipeline.training.settings import TrainConfig
 
 BASE: dict[str, Any] = FEATURE_ALONE | {"student_size": "xxs", "views": 8, "epochs": 40}
 Overrides = dict[str, Any]
+RANDOM = {"evaluation_view_share": 0.0}  # random views from the first epoch on
+ADAMW = {"optimizer": "adamw", "lr": 1.5e-3, "weight_decay": 0.05}
+PLAIN = RANDOM | ADAMW | {"jitter": 0.0}  # without what the defaults have gained here
 
-# Name -> what differs from BASE. The first one is what the others are compared with.
+# Name -> what differs from BASE, and so from the defaults. The first one is what the others are compared with.
 CONDITIONS: dict[str, Overrides] = {
     "K=8": {},
     **{f"K={views}": {"views": views} for views in (0, 1, 4, 16)},
+    "random from the start": RANDOM,
+    "AdamW": ADAMW,
+    "plain, mlp": PLAIN | {"projection": "mlp"},
+    "plain, mlp, K=0": PLAIN | {"projection": "mlp", "views": 0},
+    "plain, linear": PLAIN,
     **{f"share {share:g}": {"evaluation_view_share": share} for share in (0.1, 0.25, 0.5)},
-    **{f"warmup {share:g}": {"evaluation_view_warmup": share} for share in (0.1, 0.25, 0.5)},
-    "share 0.25, warmup 0.25": {"evaluation_view_share": 0.25, "evaluation_view_warmup": 0.25},
-    **{f"projection {name}": {"projection": name} for name in ("linear", "linear-norm", "linear-norm-gelu")},
-    "linear, K=0": {"projection": "linear", "views": 0},
-    **{f"linear, share {share:g}": {"projection": "linear", "evaluation_view_share": share} for share in (0.25, 0.5)},
-    **{f"jitter {strength:g}": {"jitter": strength} for strength in (0.2, 0.4)},
+    **{f"warmup {share:g}": RANDOM | {"evaluation_view_warmup": share} for share in (0.1, 0.25, 0.5)},
+    **{f"projection {name}": {"projection": name} for name in PROJECTIONS[1:]},
+    **{f"jitter {strength:g}": {"jitter": strength} for strength in (0.0, 0.5)},
     **{f"ema {decay:g}": {"ema": decay} for decay in (0.99, 0.999)},
-    **{f"lr {rate:g}": {"lr": rate} for rate in (7.5e-4, 3e-3, 6e-3)},
-    **{f"weight decay {decay:g}": {"weight_decay": decay} for decay in (0.0, 0.2)},
+    **{f"lr {rate:g}": {"lr": rate} for rate in (1e-3, 4e-3)},
+    **{f"weight decay {decay:g}": {"weight_decay": decay} for decay in (0.05, 0.8)},
     **{f"{epochs} epochs, K=8": {"epochs": epochs} for epochs in (10, 160)},
     **{f"{epochs} epochs, K=0": {"epochs": epochs, "views": 0} for epochs in (10, 160)},
 }
