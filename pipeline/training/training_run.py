@@ -34,7 +34,14 @@ from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 from embedonce.pipeline.training.teacher_choice import choose
 from embedonce.pipeline.training.temperature import selection_calibration
-from embedonce.pipeline.training.view_mixing import describe_mixing, is_memorizing, used_views, waits_for_memorizing
+from embedonce.pipeline.training.view_mixing import (
+    can_see_memorizing,
+    describe_mixing,
+    is_memorizing,
+    memorizing_message,
+    used_views,
+    waits_for_memorizing,
+)
 
 log = logging.getLogger(__name__)
 
@@ -129,29 +136,32 @@ class TrainingRun:
 
     def _log_views(self) -> None:
         """Log how views are mixed, and warn of settings that lose."""
-        views = used_views(self.config, self.train_set.reader.identity.num_views)
+        views = self._random_views
         if (mixing := describe_mixing(self.config, views, self._waits_for_memorizing)) is not None:
             log.info("%s", mixing)
         for warning in warnings(PlannedTraining(self.config, len(self.train_set), views, self._num_steps)):
             log.warning("%s", warning)
 
     @property
+    def _random_views(self) -> int:
+        return used_views(self.config, self.train_set.reader.identity.num_views)
+
+    @property
     def _waits_for_memorizing(self) -> bool:
-        views = used_views(self.config, self.train_set.reader.identity.num_views)
-        return waits_for_memorizing(self.config, views, len(self.selection_set))
+        return waits_for_memorizing(self.config, self._random_views, len(self.selection_set))
 
     def draws_random_views(self) -> bool:
         """Whether the next epoch is to draw random views; of all processes, decided by the first one.
 
         It follows from the logs of the epochs before, so that a resumed run decides the same.
         """
-        if not self._waits_for_memorizing:
+        if not can_see_memorizing(self.config, len(self.selection_set)):
             return True
-        histories = [run.history for run in self.students.values()]
-        begun = [any(map(is_memorizing, (history[:end] for history in histories))) for end in (-1, None)]
-        if begun == [False, True] and self.world.is_first and not self.position:
-            log.info("training clips are memorized: random views from epoch %d on", self.epoch + 1)
-        return self.world.broadcast(begun[1])
+        waits, histories = self._waits_for_memorizing, [run.history for run in self.students.values()]
+        before, now = (any(is_memorizing(history[:end]) for history in histories) for end in (-1, None))
+        if now and not before and self.world.is_first and not self.position:
+            log.info("%s", memorizing_message(self.config, self._random_views, waits, self.epoch + 1))
+        return self.world.broadcast(now) if waits else True
 
     @property
     def _num_steps(self) -> int:

@@ -15,13 +15,15 @@ MEMORIZED = 1.3  # distance of the selection clips, relative to that of the trai
 EPOCHS_RUNNING = 2  # a single epoch may be chance
 
 
-def waits_for_memorizing(config: TrainConfig, random_views: int, num_selection_clips: int) -> bool:
-    """Whether a run begins without random views until a student memorizes its clips.
+def can_see_memorizing(config: TrainConfig, num_selection_clips: int) -> bool:
+    """Whether a run's logs have distances of embeddings to compare: of selection clips, and of the feature term."""
+    return num_selection_clips > 0 and config.alpha > 0
 
-    It takes random views, selection clips, and distances of embeddings to compare: those of the feature term.
-    """
+
+def waits_for_memorizing(config: TrainConfig, random_views: int, num_selection_clips: int) -> bool:
+    """Whether a run begins without random views until a student memorizes its clips."""
     is_left_open = config.evaluation_view_share is None
-    return is_left_open and random_views > 0 and num_selection_clips > 0 and config.alpha > 0
+    return is_left_open and random_views > 0 and can_see_memorizing(config, num_selection_clips)
 
 
 def is_memorizing(history: Sequence[Mapping[str, float]]) -> bool:
@@ -31,6 +33,16 @@ def is_memorizing(history: Sequence[Mapping[str, float]]) -> bool:
     """
     is_far = [2 * (1 - entry["selection_cosine"]) > MEMORIZED * entry["feature"] for entry in history]
     return any(all(is_far[i : i + EPOCHS_RUNNING]) for i in range(len(is_far) - EPOCHS_RUNNING + 1))
+
+
+def memorizing_message(config: TrainConfig, random_views: int, waits: bool, epoch: int) -> str:
+    """The line for the first epoch, from 1, before which clips are memorized."""
+    if waits:
+        return f"training clips are memorized: random views from epoch {epoch} on"
+    if random_views:
+        return "training clips are memorized although random views are used: more clips or a smaller student may help"
+    remedy = "train without --views 0" if config.views == 0 else "extract-teacher --views 8 stores some in a new cache"
+    return f"training clips are memorized, and only random views would keep a student from that: {remedy}"
 
 
 def evaluation_epochs(config: TrainConfig) -> int:
@@ -52,10 +64,8 @@ def describe_mixing(config: TrainConfig, random_views: int, waits: bool) -> str 
         return _without_effect(config)
     first, share = evaluation_epochs(config), config.evaluation_view_share
     if waits:
-        at_least = f"at least {first} of {config.epochs} epochs and " if first else ""
-        return (
-            f"views: the evaluation crop alone for {at_least}until clips are memorized, then {random_views} random ones"
-        )
+        how_long = f"for at least {first} of {config.epochs} epochs and " if first else ""
+        return f"views: the evaluation crop alone {how_long}until clips are memorized, then {random_views} random ones"
     parts = [f"the evaluation crop alone in the first {first} of {config.epochs} epochs"] if first else []
     if share and first < config.epochs:
         parts.append(f"the evaluation crop in place of {share:.0%} of the {random_views} random ones")

@@ -46,7 +46,7 @@ def test_a_deployed_student_has_the_same_outputs(size, resolution):
         (embedding, expected.clip_embedding),
         (logits, expected.clip_logits),
     ):
-        torch.testing.assert_close(actual, wanted, rtol=0, atol=2e-6)
+        torch.testing.assert_close(actual, wanted, rtol=2e-5, atol=2e-6)
 
 
 @torch.inference_mode()

@@ -171,7 +171,7 @@ def log_of(distances: list[tuple[float, float]]) -> list[dict]:
     [
         ([], False),
         ([(1.0, 1.5)], False),  # a single epoch
-        ([(1.0, 1.3), (0.8, 1.1), (0.6, 0.8)], False),
+        ([(1.0, 1.2), (0.8, 1.0), (0.6, 0.7)], False),
         ([(1.0, 1.5), (0.8, 1.0), (0.6, 0.9)], False),  # not running
         ([(1.0, 1.2), (0.8, 1.2), (0.6, 0.9)], True),
         ([(0.8, 1.2), (0.6, 0.9), (0.6, 0.6)], True),  # once begun, it stays
@@ -208,6 +208,28 @@ def test_random_views_begin_when_clips_are_memorized_also_in_a_resumed_run(tiny,
         training.train(config)
     assert drawn == [(0, False), (1, False), (2, True), (3, True), (4, True)]
     assert caplog.text.count("training clips are memorized: random views from epoch 3 on") == 1
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({"views": 0}, "only random views would keep a student from that: train without --views 0"),
+        ({"evaluation_view_share": 0.0}, "memorized although random views are used"),
+        ({"alpha": 0.0}, None),
+    ],
+)
+def test_a_run_that_memorizes_says_what_would_help(tiny, tmp_path, monkeypatch, caplog, options, expected):
+    monkeypatch.setattr(view_mixing, "MEMORIZED", 0.0)
+    with caplog.at_level(logging.INFO, "embedonce"):
+        training.train(settings(tiny, tmp_path, epochs=3, **options))
+    assert (str(expected) in caplog.text) == (expected is not None)
+    assert ("are memorized" in caplog.text) == (expected is not None)
+
+
+def test_a_cache_without_random_views_is_named_as_the_cause(tiny, tmp_path):
+    config = settings(tiny, tmp_path)
+    assert "extract-teacher --views 8 stores some" in view_mixing.memorizing_message(config, 0, False, 3)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
