@@ -34,14 +34,7 @@ from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 from embedonce.pipeline.training.teacher_choice import choose
 from embedonce.pipeline.training.temperature import selection_calibration
-from embedonce.pipeline.training.view_mixing import (
-    can_see_memorizing,
-    describe_mixing,
-    is_memorizing,
-    memorizing_message,
-    used_views,
-    waits_for_memorizing,
-)
+from embedonce.pipeline.training.view_mixing import ViewMixing
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +59,7 @@ class TrainingRun:
         self.config, self.labels, self.world, self.device = config, labels, world, device
         self.teachers = choose(config.teachers, reader)
         self.train_set, self.selection_set = datasets(config, reader, labels, self.teachers.names)
+        self.mixing = ViewMixing.of(config, reader.identity.num_views, len(self.selection_set))
         shares, of_windows = self.teachers.shares, self.teachers.of_windows
         settings = dataclasses.replace(settings, teacher_shares=shares, window_teachers=of_windows)
         if config.class_weights == "balanced":
@@ -136,32 +130,19 @@ class TrainingRun:
 
     def _log_views(self) -> None:
         """Log how views are mixed, and warn of settings that lose."""
-        views = self._random_views
-        if (mixing := describe_mixing(self.config, views, self._waits_for_memorizing)) is not None:
+        if (mixing := self.mixing.describe()) is not None:
             log.info("%s", mixing)
-        for warning in warnings(PlannedTraining(self.config, len(self.train_set), views, self._num_steps)):
+        planned = PlannedTraining(self.config, len(self.train_set), self.mixing.random_views, self._num_steps)
+        for warning in warnings(planned):
             log.warning("%s", warning)
 
-    @property
-    def _random_views(self) -> int:
-        return used_views(self.config, self.train_set.reader.identity.num_views)
-
-    @property
-    def _waits_for_memorizing(self) -> bool:
-        return waits_for_memorizing(self.config, self._random_views, len(self.selection_set))
-
     def draws_random_views(self) -> bool:
-        """Whether the next epoch is to draw random views; of all processes, decided by the first one.
-
-        It follows from the logs of the epochs before, so that a resumed run decides the same.
-        """
-        if not can_see_memorizing(self.config, len(self.selection_set)):
-            return True
-        waits, histories = self._waits_for_memorizing, [run.history for run in self.students.values()]
-        before, now = (any(is_memorizing(history[:end]) for history in histories) for end in (-1, None))
-        if now and not before and self.world.is_first and not self.position:
-            log.info("%s", memorizing_message(self.config, self._random_views, waits, self.epoch + 1))
-        return self.world.broadcast(now) if waits else True
+        """Whether the next epoch is to draw random views; the first process decides for all."""
+        histories = [run.history for run in self.students.values()]
+        news = self.mixing.news(histories, self.epoch + 1)
+        if news is not None and self.world.is_first and not self.position:
+            log.info("%s", news)
+        return self.world.broadcast(self.mixing.draws_random_views(histories))
 
     @property
     def _num_steps(self) -> int:

@@ -7,6 +7,7 @@ than the selection clips, and random views alone from then on, unless --evaluati
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from embedonce.pipeline.training.settings import TrainConfig
 
@@ -14,62 +15,82 @@ MIXING_FIELDS = ("evaluation_view_share", "evaluation_view_warmup")
 MEMORIZED = 1.3  # distance of the selection clips, relative to that of the training clips
 EPOCHS_RUNNING = 2  # a single epoch may be chance
 
-
-def can_see_memorizing(config: TrainConfig, num_selection_clips: int) -> bool:
-    """Whether a run's logs have distances of embeddings to compare: of selection clips, and of the feature term."""
-    return num_selection_clips > 0 and config.alpha > 0
+History = Sequence[Mapping[str, float]]  # the log of each epoch of a student
 
 
-def waits_for_memorizing(config: TrainConfig, random_views: int, num_selection_clips: int) -> bool:
-    """Whether a run begins without random views until a student memorizes its clips."""
-    is_left_open = config.evaluation_view_share is None
-    return is_left_open and random_views > 0 and can_see_memorizing(config, num_selection_clips)
+@dataclass(frozen=True)
+class ViewMixing:
+    """What a run draws. random_views: number of those to train from; num_selection_clips: to compare with."""
+
+    config: TrainConfig
+    random_views: int
+    num_selection_clips: int
+
+    @classmethod
+    def of(cls, config: TrainConfig, stored_views: int, num_selection_clips: int) -> "ViewMixing":
+        """stored_views: random ones in the cache."""
+        return cls(config, stored_views if config.views is None else config.views, num_selection_clips)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a run begins without random views, until a student memorizes its clips."""
+        return self.config.evaluation_view_share is None and self.random_views > 0 and self._can_compare
+
+    @property
+    def _can_compare(self) -> bool:
+        """Whether logs have distances of embeddings to compare: of selection clips, and of the feature term."""
+        return self.num_selection_clips > 0 and self.config.alpha > 0
+
+    def draws_random_views(self, histories: Sequence[History]) -> bool:
+        """Whether the next epoch is to draw random views, by the logs of all students, as a resumed run has them."""
+        return not self.waits or any(map(is_memorizing, histories))
+
+    def news(self, histories: Sequence[History], epoch: int) -> str | None:
+        """The line to log before an epoch, from 1, if clips are memorized since the one before it."""
+        if not self._can_compare:
+            return None
+        before, now = (any(is_memorizing(history[:end]) for history in histories) for end in (-1, None))
+        return self._memorized(epoch) if now and not before else None
+
+    def _memorized(self, epoch: int) -> str:
+        if self.waits:
+            return f"training clips are memorized: random views from epoch {epoch} on"
+        if self.random_views:
+            return (
+                "training clips are memorized although random views are used: more clips or a smaller student may help"
+            )
+        without = self.config.views == 0
+        remedy = "train without --views 0" if without else "extract-teacher --views 8 stores some in a new cache"
+        return f"training clips are memorized, and only random views would keep a student from that: {remedy}"
+
+    def describe(self) -> str | None:
+        """One line on how views are mixed, or why they are not although it was requested; None if they are not mixed."""
+        if not self.random_views:
+            return _without_effect(self.config)
+        first, share = evaluation_epochs(self.config), self.config.evaluation_view_share
+        of_all = f"of {self.config.epochs} epochs"
+        if self.waits:
+            at_least = f"for at least {first} {of_all} and " if first else ""
+            then = f"until clips are memorized, then {self.random_views} random ones"
+            return f"views: the evaluation crop alone {at_least}{then}"
+        parts = [f"the evaluation crop alone in the first {first} {of_all}"] if first else []
+        if share and first < self.config.epochs:
+            parts.append(f"the evaluation crop in place of {share:.0%} of the {self.random_views} random ones")
+        return f"views: {', then '.join(parts)}" if parts else None
 
 
-def is_memorizing(history: Sequence[Mapping[str, float]]) -> bool:
+def is_memorizing(history: History) -> bool:
     """Whether a student knew its training clips much better than the selection clips, in any two epochs running.
 
-    history: the log of each epoch. Distances are 2 (1 - cosine), as in the feature term.
+    Distances are 2 (1 - cosine), as in the feature term.
     """
     is_far = [2 * (1 - entry["selection_cosine"]) > MEMORIZED * entry["feature"] for entry in history]
     return any(all(is_far[i : i + EPOCHS_RUNNING]) for i in range(len(is_far) - EPOCHS_RUNNING + 1))
 
 
-def memorizing_message(config: TrainConfig, random_views: int, waits: bool, epoch: int) -> str:
-    """The line for the first epoch, from 1, before which clips are memorized."""
-    if waits:
-        return f"training clips are memorized: random views from epoch {epoch} on"
-    if random_views:
-        return "training clips are memorized although random views are used: more clips or a smaller student may help"
-    remedy = "train without --views 0" if config.views == 0 else "extract-teacher --views 8 stores some in a new cache"
-    return f"training clips are memorized, and only random views would keep a student from that: {remedy}"
-
-
 def evaluation_epochs(config: TrainConfig) -> int:
     """Number of first epochs that train on the evaluation crop alone."""
     return round(config.evaluation_view_warmup * config.epochs)
-
-
-def used_views(config: TrainConfig, stored_views: int) -> int:
-    """Number of random views to train from. stored_views: of the cache."""
-    return stored_views if config.views is None else config.views
-
-
-def describe_mixing(config: TrainConfig, random_views: int, waits: bool) -> str | None:
-    """One line on how views are mixed, or why they are not although it was requested; None if they are not mixed.
-
-    random_views: number of those to train from. waits: the result of waits_for_memorizing().
-    """
-    if not random_views:
-        return _without_effect(config)
-    first, share = evaluation_epochs(config), config.evaluation_view_share
-    if waits:
-        how_long = f"for at least {first} of {config.epochs} epochs and " if first else ""
-        return f"views: the evaluation crop alone {how_long}until clips are memorized, then {random_views} random ones"
-    parts = [f"the evaluation crop alone in the first {first} of {config.epochs} epochs"] if first else []
-    if share and first < config.epochs:
-        parts.append(f"the evaluation crop in place of {share:.0%} of the {random_views} random ones")
-    return f"views: {', then '.join(parts)}" if parts else None
 
 
 def _without_effect(config: TrainConfig) -> str | None:

@@ -16,13 +16,7 @@ from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training import view_mixing
 from embedonce.pipeline.training.recipe import datasets
 from embedonce.pipeline.training.settings import TrainConfig
-from embedonce.pipeline.training.view_mixing import (
-    describe_mixing,
-    evaluation_epochs,
-    is_memorizing,
-    used_views,
-    waits_for_memorizing,
-)
+from embedonce.pipeline.training.view_mixing import ViewMixing, evaluation_epochs, is_memorizing
 from tests.support import small_students
 from tests.support.tiny_cache import make_tiny_cache
 
@@ -117,8 +111,7 @@ def test_values_outside_of_0_to_1_are_refused(tiny, tmp_path, option):
 def test_the_log_says_how_views_are_mixed(tiny, tmp_path):
     def line(stored: int = 8, **options) -> str | None:
         config = settings(tiny, tmp_path, epochs=10, **options)
-        views = used_views(config, stored)
-        return describe_mixing(config, views, waits_for_memorizing(config, views, num_selection_clips=3))
+        return ViewMixing.of(config, stored, num_selection_clips=3).describe()
 
     share, first = {"evaluation_view_share": 0.25}, {"evaluation_view_warmup": 0.3, "evaluation_view_share": 0.0}
     assert line(0) is None and line(views=0) is None and line(evaluation_view_share=0.0) is None
@@ -183,10 +176,11 @@ def test_clips_are_memorized_if_others_are_much_farther_in_two_epochs_running(di
 
 def test_runs_wait_where_there_is_something_to_compare(tiny, tmp_path):
     config = settings(tiny, tmp_path)
-    assert waits_for_memorizing(config, 2, 3)
-    assert not waits_for_memorizing(config, 0, 3) and not waits_for_memorizing(config, 2, 0)
-    assert not waits_for_memorizing(dataclasses.replace(config, alpha=0.0), 2, 3)
-    assert not waits_for_memorizing(dataclasses.replace(config, evaluation_view_share=0.0), 2, 3)
+    assert ViewMixing(config, 2, 3).waits
+    assert not ViewMixing(config, 0, 3).waits and not ViewMixing(config, 2, 0).waits
+    for changes in ({"alpha": 0.0}, {"evaluation_view_share": 0.0}):
+        mixing = ViewMixing(dataclasses.replace(config, **changes), 2, 3)
+        assert not mixing.waits and mixing.draws_random_views([[]])
 
 
 @pytest.mark.integration
@@ -228,8 +222,9 @@ def test_a_run_that_memorizes_says_what_would_help(tiny, tmp_path, monkeypatch, 
 
 
 def test_a_cache_without_random_views_is_named_as_the_cause(tiny, tmp_path):
-    config = settings(tiny, tmp_path)
-    assert "extract-teacher --views 8 stores some" in view_mixing.memorizing_message(config, 0, False, 3)
+    mixing, memorized = ViewMixing.of(settings(tiny, tmp_path), 0, 3), log_of([(0.5, 1.0), (0.5, 1.0)])
+    assert "extract-teacher --views 8 stores some" in str(mixing.news([memorized], 3))
+    assert mixing.news([memorized[:1]], 2) is None and mixing.news([[*memorized, memorized[0]]], 4) is None
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
