@@ -56,9 +56,7 @@ class ViewMixing:
         if self.waits:
             return f"training clips are memorized: random views from epoch {epoch} on"
         if self.random_views:
-            return (
-                "training clips are memorized although random views are used: more clips or a smaller student may help"
-            )
+            return "training clips are memorized although random views are used: more of them may help, or more clips"
         without = self.config.views == 0
         remedy = "train without --views 0" if without else "extract-teacher --views 8 stores some in a new cache"
         return f"training clips are memorized, and only random views would keep a student from that: {remedy}"
