@@ -62,7 +62,7 @@ class ViewMixing:
         return f"training clips are memorized, and only random views would keep a student from that: {remedy}"
 
     def describe(self) -> str | None:
-        """One line on how views are mixed, or why they are not although it was requested; None if they are not mixed."""
+        """One line on how views are mixed, or why not although it was requested; None if they are not."""
         if not self.random_views:
             return _without_effect(self.config)
         first, share = evaluation_epochs(self.config), self.config.evaluation_view_share
