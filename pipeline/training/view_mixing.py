@@ -3,9 +3,11 @@
 Random views keep a student from memorizing its frames, and make it learn more slowly. On photographs, which differ
 from each other, they are worth more than anything else; on clips of video in short runs they only cost
 (docs/distillation.md). So a run uses the evaluation crop alone until a student knows its training clips much better
-than the selection clips, and random views alone from then on, unless --evaluation-view-share says otherwise.
+than the selection clips, and random views alone from then on, if enough epochs are left for them to pay, and unless
+--evaluation-view-share says otherwise.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from embedonce.pipeline.training.settings import TrainConfig
 MIXING_FIELDS = ("evaluation_view_share", "evaluation_view_warmup")
 MEMORIZED = 1.3  # distance of the selection clips, relative to that of the training clips
 EPOCHS_RUNNING = 2  # a single epoch may be chance
+FEWEST_EPOCHS, SMALLEST_SHARE = 8, 0.5  # that must be left of a run for random views to repay what they cost
 
 History = Sequence[Mapping[str, float]]  # the log of each epoch of a student
 
@@ -43,7 +46,13 @@ class ViewMixing:
 
     def draws_random_views(self, histories: Sequence[History]) -> bool:
         """Whether the next epoch is to draw random views, by the logs of all students, as a resumed run has them."""
-        return not self.waits or any(map(is_memorizing, histories))
+        return not self.waits or any(is_memorizing(history[: self._latest_epoch]) for history in histories)
+
+    @property
+    def _latest_epoch(self) -> int:
+        """The last epoch after which random views may begin; 0: none."""
+        epochs = self.config.epochs
+        return max(0, epochs - max(FEWEST_EPOCHS, math.ceil(SMALLEST_SHARE * epochs)))
 
     def news(self, histories: Sequence[History], epoch: int) -> str | None:
         """The line to log before an epoch, from 1, if clips are memorized since the one before it."""
@@ -53,6 +62,8 @@ class ViewMixing:
         return self._memorized(epoch) if now and not before else None
 
     def _memorized(self, epoch: int) -> str:
+        if self.waits and epoch > self._latest_epoch + 1:
+            return "training clips are memorized; the epochs that are left are too few for random views"
         if self.waits:
             return f"training clips are memorized: random views from epoch {epoch} on"
         if self.random_views:

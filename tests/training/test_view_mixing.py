@@ -183,6 +183,16 @@ def test_runs_wait_where_there_is_something_to_compare(tiny, tmp_path):
         assert not mixing.waits and mixing.draws_random_views([[]])
 
 
+@pytest.mark.parametrize("epochs, latest", [(1, 0), (8, 0), (9, 1), (10, 2), (16, 8), (20, 10), (41, 20)])
+def test_random_views_begin_only_if_enough_epochs_are_left(tiny, tmp_path, epochs, latest):
+    mixing = ViewMixing(settings(tiny, tmp_path, epochs=epochs), 8, 3)
+    known, memorized = [(1.0, 1.0)] * max(0, latest - 2), [(0.5, 1.0)] * 2
+    late = log_of([(1.0, 1.0)] * max(0, latest - 1) + memorized)
+    assert mixing.draws_random_views([log_of(known + memorized)]) == (latest >= 2)
+    assert not mixing.draws_random_views([late])
+    assert "are too few for random views" in str(mixing.news([late], len(late) + 1))
+
+
 @pytest.mark.integration
 def test_random_views_begin_when_clips_are_memorized_also_in_a_resumed_run(tiny, tmp_path, monkeypatch, caplog):
     drawn, real = [], training.run_epoch
@@ -195,6 +205,7 @@ def test_random_views_begin_when_clips_are_memorized_also_in_a_resumed_run(tiny,
 
     monkeypatch.setattr(training, "run_epoch", recorded)
     monkeypatch.setattr(view_mixing, "MEMORIZED", 0.0)  # at once: after two epochs
+    monkeypatch.setattr(view_mixing, "FEWEST_EPOCHS", 3)
     config = settings(tiny, tmp_path, epochs=5)
     with caplog.at_level(logging.INFO, "embedonce"):
         with pytest.raises(KeyboardInterrupt):
