@@ -51,7 +51,7 @@ def check_state(path: Path, state: "TrainingState", initial: dict[str, dict], na
         if problem := find_mismatch(sums, {size: dict.fromkeys(names, float) for size in initial}, "sums"):
             raise _refused(path, problem)
     for size, student in state.students.items():
-        if problem := _student_problem(student, initial[size]):
+        if problem := _student_problem(student, initial[size]) or _history_problem(student["history"], state.epoch):
             raise _refused(path, f"student {size}: {problem}")
 
 
@@ -73,6 +73,16 @@ def _student_problem(state: dict, initial: dict) -> str | None:
         if problem := _difference(state[name], initial[name], name):
             return problem
     return _optimizer_problem(state["optimizer"], initial)
+
+
+def _history_problem(history: list[dict], num_epochs: int) -> str | None:
+    """Why these are not the logs of so many epochs, on which later ones depend."""
+    if len(history) != num_epochs:
+        return f"it has the logs of {len(history)} epochs instead of {num_epochs}"
+    needed = ("feature", *(("selection_cosine",) if any("selection_cosine" in entry for entry in history) else ()))
+    if any(type(entry.get(name)) is not float for entry in history for name in needed):
+        return f"an epoch's log lacks {' or '.join(needed)}"
+    return None
 
 
 def _difference(value, expected, place: str) -> str | None:

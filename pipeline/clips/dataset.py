@@ -138,13 +138,16 @@ class ClipDataset(Dataset):
         """Number of cached frames of the longest clip."""
         return max(map(len, self._rows), default=0)
 
-    def kept_crops(self) -> KeptCrops:
-        """Room for all crops that its items may ever need; not allocated yet, and not used before `kept` is set."""
+    def kept_crops(self, with_random_views: bool = True) -> KeptCrops:
+        """Room for all crops that its items may ever need; not allocated yet, and not used before `kept` is set.
+
+        with_random_views: False if no epoch will draw them.
+        """
         sampling = self.sampling
         views = range(sampling.view, sampling.view + 1)
-        if sampling.random:
+        if sampling.random and with_random_views:
             views = range(1 + (self.reader.identity.num_views if sampling.views is None else sampling.views))
-        rows = [np.array(one) for one in self._rows]
+        rows = [np.array(self._reached(number)) for number in range(len(self))]
         frames = rows if sampling.random else [choose_frames(one, sampling, 0, 0) for one in rows]
         uids = [clip.video_uid for clip in self.clips]
         return KeptCrops(zip(uids, frames, strict=True), views, sampling.resolution)

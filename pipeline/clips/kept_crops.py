@@ -63,7 +63,11 @@ class KeptCrops:
 
         decode: returns the crop at a position of the video in this view; it is called for those that are not kept yet.
         """
-        rows = self._first[uid] + np.searchsorted(self._positions[uid], at) * len(self._views) + self._views.index(view)
+        known = self._positions[uid]
+        places = np.searchsorted(known, at)
+        if not np.array_equal(known[np.minimum(places, len(known) - 1)], at):
+            raise ValueError(f"frames {at.tolist()} of video {uid} are not all among those that there is room for")
+        rows = self._first[uid] + places * len(self._views) + self._views.index(view)
         found = self._crops[rows]  # a copy
         kept = self._checks[rows]
         missing = (kept == 0) | (kept != crc32(found))

@@ -118,8 +118,8 @@ def batches(
         if not str(error).startswith("DataLoader worker (pid"):
             raise
         raise PipelineError(
-            "a loader process was killed, most likely because memory ran out: lower --num-workers or --batch-size and "
-            "run the same command again"
+            "a loader process was killed, most likely because memory ran out: lower --num-workers or --batch-size, or "
+            "train with --preload off, and run the same command again"
         ) from error
 
 

@@ -10,13 +10,14 @@ from embedonce.pipeline.training.settings import TrainConfig
 class PlannedTraining:
     """What rules look at.
 
-    clips: training clips, without those for selection. random_views: stored ones that are used. steps: optimizer steps
-    of the whole run.
+    clips: training clips, without those for selection. random_views: stored ones that are used. starts_random: whether
+    all draws are such from the first epoch on. steps: optimizer steps of the whole run.
     """
 
     config: TrainConfig
     clips: int
     random_views: int
+    starts_random: bool
     steps: int
 
 
@@ -29,8 +30,7 @@ class Rule:
 
 
 def _has_more_views_than_epochs(run: PlannedTraining) -> bool:
-    is_unmixed = run.config.evaluation_view_share == 0 and not run.config.evaluation_view_warmup
-    return run.random_views > run.config.epochs and is_unmixed
+    return run.starts_random and run.random_views > run.config.epochs
 
 
 # docs/distillation.md has the measurements
@@ -46,5 +46,5 @@ RULES = (
 
 def warnings(run: PlannedTraining, rules: tuple[Rule, ...] = RULES) -> list[str]:
     """One sentence for each rule that applies to a training."""
-    values = {name: getattr(run, name) for name in ("config", "clips", "random_views", "steps")}
+    values = {name: getattr(run, name) for name in ("config", "clips", "random_views", "starts_random", "steps")}
     return [rule.warning.format(**values) for rule in rules if rule.applies(run)]

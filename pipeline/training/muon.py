@@ -42,6 +42,7 @@ class Muon(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure=None):
         """One step. The gradients of matrices are used up: they are None afterwards."""
+        assert closure is None  # it would have to be called before matrices are updated
         for group in self.param_groups:
             if group["matrices"]:
                 self._step_matrices(group)

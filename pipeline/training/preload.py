@@ -18,16 +18,24 @@ class Preload:
     """What is kept for some datasets. begin() lets them use it.
 
     choice: on, off or auto. num_workers: loader processes, which share it. num_processes: on this machine that train
-    together, each with frames of its own. InputError if they have to be kept and cannot be.
+    together, each with frames of its own. with_random_views: whether any epoch will draw them. InputError if they have
+    to be kept and cannot be.
     """
 
-    def __init__(self, choice: str, datasets: Sequence[ClipDataset], num_workers: int, num_processes: int = 1):
+    def __init__(
+        self,
+        choice: str,
+        datasets: Sequence[ClipDataset],
+        num_workers: int,
+        num_processes: int = 1,
+        with_random_views: bool = True,
+    ):
         self._datasets = datasets
         self._kept: list[KeptCrops] = []
         self._line = ""
         if choice == "off":
             return
-        kept = [data.kept_crops() for data in datasets]
+        kept = [data.kept_crops(with_random_views) for data in datasets]
         num_bytes, available = num_processes * sum(one.num_bytes for one in kept), available_memory()
         lack = _lack(num_bytes, available, choice)
         problem = lack or _allocate(kept, num_workers)

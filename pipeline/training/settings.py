@@ -106,7 +106,7 @@ class TrainConfig(Settings):
         help="Layers from the backbone's features to the teacher's space.",
         group=STUDENT,
         choices=PROJECTIONS,
-        default_text=f"linear; mlp for {' and '.join(NARROW_SIZES)}",
+        default_text=f"linear; mlp for {', '.join(NARROW_SIZES)}",
     )
     pooling: str = setting(
         ATTENTION,

@@ -59,8 +59,8 @@ class TrainingRun:
         self.config, self.labels, self.world, self.device = config, labels, world, device
         self.teachers = choose(config.teachers, reader)
         self.train_set, self.selection_set = datasets(config, reader, labels, self.teachers.names)
-        self.mixing = ViewMixing.of(config, reader.identity.num_views, len(self.selection_set))
         shares, of_windows = self.teachers.shares, self.teachers.of_windows
+        self.mixing = ViewMixing(config, reader.identity.num_views, len(self.selection_set), shares)
         settings = dataclasses.replace(settings, teacher_shares=shares, window_teachers=of_windows)
         if config.class_weights == "balanced":
             weights = class_weights(self.train_set.label_array, len(labels.classes))
@@ -78,7 +78,7 @@ class TrainingRun:
         num_batches = max(len(self.plan(0).batches), math.ceil(len(self.selection_set) / config.batch_size))
         sets, num_workers = (self.train_set, self.selection_set), min(config.num_workers, num_batches)
         self.workers = Workers(sets, num_workers, pin_memory=device.type == "cuda")
-        self._preload = Preload(config.preload, sets, num_workers, world.local_size)
+        self._preload = Preload(config.preload, sets, num_workers, world.local_size, self.mixing.may_draw_random_views)
 
     def _new_student(self, size: str) -> StudentRun:
         main, *others = self.teachers.names
@@ -132,7 +132,8 @@ class TrainingRun:
         """Log how views are mixed, and warn of settings that lose."""
         if (mixing := self.mixing.describe()) is not None:
             log.info("%s", mixing)
-        planned = PlannedTraining(self.config, len(self.train_set), self.mixing.random_views, self._num_steps)
+        views = self.mixing.random_views, self.mixing.starts_random
+        planned = PlannedTraining(self.config, len(self.train_set), *views, self._num_steps)
         for warning in warnings(planned):
             log.warning("%s", warning)
 

@@ -94,7 +94,7 @@ def test_every_condition_is_a_valid_training_of_its_own(tmp_path):
 
 def test_conditions_are_chosen_by_name_and_added_from_the_command_line():
     assert chosen_conditions((), ()) == CONDITIONS
-    assert list(chosen_conditions(("K=1", "jitter"), ())) == ["K=1", "jitter 0.2", "jitter 0.4"]
+    assert list(chosen_conditions(("K=1", "jitter"), ())) == ["K=1", "jitter 0", "jitter 0.5"]
     added = chosen_conditions(("K=0",), ("K=8 wide=views:16,evaluation-view-share:0.5,amp:false",))
     assert list(added) == ["K=0", "K=8 wide"]
     assert added["K=8 wide"] == {"views": 16, "evaluation_view_share": 0.5, "amp": False}

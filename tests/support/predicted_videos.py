@@ -62,7 +62,7 @@ def make_predicted_videos(folder: Path) -> PredictedVideos:
     writer.close()
     reader = open_reader(folder / "cache")
     torch.manual_seed(1)
-    student = build_student(student_config("tiny", DIM, 2, RESOLUTION), pretrained=False).eval()
+    student = build_student(student_config("tiny", DIM, 2, RESOLUTION, "mlp"), pretrained=False).eval()
     student.head[-1].weight.data *= 30
     labels, made = reader.label_set(), preprocessing_of(reader.identity, RESOLUTION, WINDOW)
     meta = checkpoint.new_checkpoint(student, labels, reader.identity.teacher, FRAMES, preprocessing=made)

@@ -44,7 +44,7 @@ def use(monkeypatch, build=build_small) -> None:
 
 def settings(cache_dir, output_dir, **changes) -> TrainConfig:
     values = {"student_size": "tiny", "student_resolution": 128, "student_pretrained": False, "epochs": 2}
-    values |= {"batch_size": 4, "frames_per_clip": 2, "num_workers": 0, "device": "cpu"}
+    values |= {"batch_size": 4, "frames_per_clip": 2, "num_workers": 0, "device": "cpu", "evaluation_view_share": 0.0}
     return TrainConfig(cache_dir, output_dir, **(values | changes))
 
 

@@ -5,11 +5,13 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.clips import kept_crops
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.loader import Workers, batches, in_order
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames import canonical_frame
@@ -61,6 +63,34 @@ def decoded(tmp_path, monkeypatch) -> CountedCalls:
     counting = calls.counting(canonical_frame.load_view, lambda jpeg, view, *_: f"{hash(jpeg)} {view.tolist()}")
     monkeypatch.setattr(canonical_frame, "load_view", counting)
     return calls
+
+
+def test_moved_windows_have_the_frames_that_they_would_have_without_it(tiny):
+    """Also outside of all annotated clips: there is room for every frame that a window may be moved to."""
+    reader = open_reader(tiny)
+    labels = reader.label_set()
+    sampling = ClipSampling(5, 32, random=True, seed=3, time_shift=0.4)
+    plain, kept = (ClipDataset(reader, labels, list(labels.clips)[::3], sampling) for _ in range(2))
+    kept.kept = kept.kept_crops()
+    kept.kept.allocate(is_shared=False)
+    for plain.epoch in range(8):
+        kept.epoch = plain.epoch
+        for i in range(len(plain)):
+            assert torch.equal(plain[i]["frames"], kept[i]["frames"])
+
+
+def test_frames_without_room_are_an_error_and_never_those_of_another_place(tiny):
+    crops = kept_crops.KeptCrops([("a", np.array([2, 4]))], range(1), 8)
+    crops.allocate(is_shared=False)
+    for position in (1, 3, 5):
+        with pytest.raises(ValueError, match="not all among those that there is room for"):
+            crops.read("a", np.array([2, position]), 0, lambda _: np.zeros((8, 8, 3), np.uint8))
+
+
+def test_random_views_that_no_epoch_draws_take_no_room(tiny):
+    sets = both_sets(tiny)
+    with_all, without = (sum(data.kept_crops(choice).num_bytes for data in sets) for choice in (True, False))
+    assert without < with_all
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -299,7 +299,7 @@ def test_more_processes_than_clips(tiny, tmp_path, monkeypatch):
 MISTAKES = [
     ({"student_size": "tiny,tiny"}, "--student-size must be different names"),
     ({"student_size": "a b"}, "--student-size"),
-    ({"projection": "cubic"}, "--projection must be one of mlp, linear"),
+    ({"projection": "cubic"}, "--projection must be one of linear, mlp"),
     ({"ema": 1.0}, "--ema must be at least 0 and below 1"),
     ({"jitter": -0.1}, "--jitter must be"),
     ({"accumulate_steps": 0}, "--accumulate-steps must be greater than 0"),

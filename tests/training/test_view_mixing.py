@@ -110,20 +110,22 @@ def test_values_outside_of_0_to_1_are_refused(tiny, tmp_path, option):
 
 def test_the_log_says_how_views_are_mixed(tiny, tmp_path):
     def line(stored: int = 8, **options) -> str | None:
-        config = settings(tiny, tmp_path, epochs=10, **options)
-        return ViewMixing.of(config, stored, num_selection_clips=3).describe()
+        config = settings(tiny, tmp_path, epochs=options.pop("epochs", 10), **options)
+        return ViewMixing(config, stored, num_selection_clips=3).describe()
 
     share, first = {"evaluation_view_share": 0.25}, {"evaluation_view_warmup": 0.3, "evaluation_view_share": 0.0}
     assert line(0) is None and line(views=0) is None and line(evaluation_view_share=0.0) is None
-    assert line() == "views: the evaluation crop alone until clips are memorized, then 8 random ones"
+    assert line(epochs=9) == "views: the evaluation crop alone, as 9 epochs are too few for random ones"
+    assert line() == "views: the evaluation crop alone until clips are memorized, then 8 random views"
     assert line(evaluation_view_warmup=0.3) == (
-        "views: the evaluation crop alone for at least 3 of 10 epochs and until clips are memorized, then 8 random ones"
+        "views: the evaluation crop alone for at least 3 of 10 epochs and until clips are memorized, then 8 random "
+        "views"
     )
-    assert line(**share) == "views: the evaluation crop in place of 25% of the 8 random ones"
+    assert line(**share) == "views: the evaluation crop in place of 25% of 8 random views"
     assert line(**first) == "views: the evaluation crop alone in the first 3 of 10 epochs"
     assert line(**first | share, views=4) == (
-        "views: the evaluation crop alone in the first 3 of 10 epochs, then the evaluation crop in place of 25% of the "
-        "4 random ones"
+        "views: the evaluation crop alone in the first 3 of 10 epochs, then the evaluation crop in place of 25% of 4 "
+        "random views"
     )
     assert (
         line(evaluation_view_share=0.0, evaluation_view_warmup=0.04) is None
@@ -171,16 +173,16 @@ def log_of(distances: list[tuple[float, float]]) -> list[dict]:
     ],
 )
 def test_clips_are_memorized_if_others_are_much_farther_in_two_epochs_running(distances, expected):
-    assert is_memorizing(log_of(distances)) == expected
+    assert is_memorizing(log_of(distances), {}) == expected
 
 
 def test_runs_wait_where_there_is_something_to_compare(tiny, tmp_path):
     config = settings(tiny, tmp_path)
-    assert ViewMixing(config, 2, 3).waits
+    assert ViewMixing(config, 2, 3).waits and not ViewMixing(config, 2, 3).starts_random
     assert not ViewMixing(config, 0, 3).waits and not ViewMixing(config, 2, 0).waits
     for changes in ({"alpha": 0.0}, {"evaluation_view_share": 0.0}):
         mixing = ViewMixing(dataclasses.replace(config, **changes), 2, 3)
-        assert not mixing.waits and mixing.draws_random_views([[]])
+        assert not mixing.waits and mixing.draws_random_views([[]]) and mixing.starts_random
 
 
 @pytest.mark.parametrize("epochs, latest", [(1, 0), (8, 0), (9, 1), (10, 2), (16, 8), (20, 10), (41, 20)])
@@ -190,15 +192,33 @@ def test_random_views_begin_only_if_enough_epochs_are_left(tiny, tmp_path, epoch
     late = log_of([(1.0, 1.0)] * max(0, latest - 1) + memorized)
     assert mixing.draws_random_views([log_of(known + memorized)]) == (latest >= 2)
     assert not mixing.draws_random_views([late])
-    assert "are too few for random views" in str(mixing.news([late], len(late) + 1))
+    assert "too few epochs are left for random views" in str(mixing.news([late], len(late) + 1))
+
+
+def test_several_teachers_are_weighed_as_in_the_feature_term(tiny, tmp_path):
+    mixing = ViewMixing(settings(tiny, tmp_path, epochs=40), 8, 3, {"second": 0.5})
+    same = {"feature": 0.35, "selection_cosine": 0.7, "selection_cosine_second": 0.95}
+    assert not mixing.draws_random_views([[same, same]])
+    farther = same | {"selection_cosine_second": 0.8}
+    assert mixing.draws_random_views([[farther, farther]])
+
+
+def test_random_views_begin_after_the_warm_up_at_the_earliest(tiny, tmp_path):
+    memorized = log_of([(0.5, 1.0)] * 2)
+    config = settings(tiny, tmp_path, epochs=40, evaluation_view_warmup=0.5)
+    assert "random views from epoch 21 on" in str(ViewMixing(config, 8, 3).news([memorized], 3))
+    for changes, expected in (({}, True), ({"evaluation_view_warmup": 1.0}, False), ({"epochs": 9}, False)):
+        assert ViewMixing(dataclasses.replace(config, **changes), 8, 3).may_draw_random_views == expected
+    assert not ViewMixing(dataclasses.replace(config, evaluation_view_share=1.0), 8, 3).may_draw_random_views
 
 
 @pytest.mark.integration
 def test_random_views_begin_when_clips_are_memorized_also_in_a_resumed_run(tiny, tmp_path, monkeypatch, caplog):
-    drawn, real = [], training.run_epoch
+    drawn, stopped, real = [], [], training.run_epoch
 
     def recorded(run):
-        if run.epoch == 3 and len(drawn) == 3:
+        if run.epoch == 3 and not stopped:
+            stopped.append(run.epoch)
             raise KeyboardInterrupt
         real(run)
         drawn.append(run.train_set.epoch_state)
@@ -219,7 +239,9 @@ def test_random_views_begin_when_clips_are_memorized_also_in_a_resumed_run(tiny,
 @pytest.mark.parametrize(
     "options, expected",
     [
-        ({"views": 0}, "only random views would keep a student from that: train without --views 0"),
+        ({"views": 0}, "no random views are used, which would keep a student from that"),
+        ({"evaluation_view_share": 1.0}, "no random views are used"),
+        ({}, "too few epochs are left for random views"),
         ({"evaluation_view_share": 0.0}, "memorized although random views are used"),
         ({"alpha": 0.0}, None),
     ],
@@ -233,8 +255,8 @@ def test_a_run_that_memorizes_says_what_would_help(tiny, tmp_path, monkeypatch, 
 
 
 def test_a_cache_without_random_views_is_named_as_the_cause(tiny, tmp_path):
-    mixing, memorized = ViewMixing.of(settings(tiny, tmp_path), 0, 3), log_of([(0.5, 1.0), (0.5, 1.0)])
-    assert "extract-teacher --views 8 stores some" in str(mixing.news([memorized], 3))
+    mixing, memorized = ViewMixing(settings(tiny, tmp_path), 0, 3), log_of([(0.5, 1.0), (0.5, 1.0)])
+    assert "extract-teacher --views 8 into a new cache" in str(mixing.news([memorized], 3))
     assert mixing.news([memorized[:1]], 2) is None and mixing.news([[*memorized, memorized[0]]], 4) is None
 
 

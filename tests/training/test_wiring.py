@@ -285,7 +285,9 @@ def test_the_seed_determines_views_and_jitter(tiny, tmp_path):
 
     views = [[item["embeddings"].tolist() for item in items(seed=seed)] for seed in (0, 1)]
     assert views[0] != views[1]  # all five frames of each clip, so that only the view is drawn
-    still, jittered, other = (items(views=0, **c) for c in ({}, {"jitter": 0.4}, {"jitter": 0.4, "seed": 1}))
+    still, jittered, other = (
+        items(views=0, **c) for c in ({"jitter": 0.0}, {"jitter": 0.4}, {"jitter": 0.4, "seed": 1})
+    )
     for one, two in itertools.combinations((still, jittered, other), 2):
         assert any((a["frames"] != b["frames"]).any() for a, b in zip(one, two, strict=True))
     weaker = items(views=0, jitter=0.05)
@@ -591,7 +593,7 @@ def test_every_setting_that_changes_results_identifies_the_run(tiny, tmp_path, m
         "amp": False,
     }
     others |= {"class_weights": "balanced", "sampler": "balanced", "text_weight": 0.5, "teachers": "first:2"}
-    others |= {"evaluation_view_share": 0.5, "evaluation_view_warmup": 0.5}
+    others |= {"evaluation_view_share": 0.5, "evaluation_view_warmup": 0.5, "pooling": "mean"}
     others |= CHANGES | {"ema": 0.9, "student_pretrained": True, "plugin_weights": {"extra_weight": 0.5}}
     monkeypatch.setattr(registry, "_terms", dict(registry._terms))
     registry.register(replace(TASK, name="extra", weight=WeightOption("extra_weight", 0.0, "Weight of a plug-in.")))
