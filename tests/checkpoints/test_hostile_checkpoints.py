@@ -221,6 +221,7 @@ STATES = [
     *[((*STUDENT, "scaler"), value) for value in (None, {"scale": float("nan")})],
     *[((*STUDENT, "best"), value) for value in (None, [], [1], ["x", 2], [float("nan"), 0.0], 7)],
     *[((*STUDENT, "history"), value) for value in (None, [7], [{"epoch": "x"}], [{"total": [1]}], {})],
+    *[((*STUDENT, "history"), value) for value in ([], [{"total": 1.0}] * 2, [{"feature": None}] * 2)],
     *[((*STUDENT, "epochs_since_best"), value) for value in (None, -1, "x", 1.5)],
     *[((*STUDENT, "average"), value) for value in (None, {}, {"updates": -1, "weights": {}})],
     *[((*STUDENT, "average", "updates"), value) for value in (-1, None, 1.5)],
