@@ -73,7 +73,7 @@ def log_of(folder) -> list[dict]:
 
 NO_GRADIENT = "attention.qkv.bias"  # of keys: rounding alone, which AdamW makes as large as any other step
 RECIPE = {"optimizer": "adamw", "lr": 0.05, "weight_decay": 0.4, "alpha": 0.7, "beta": 0.3, "gamma": 1.3}
-RECIPE |= {"temperature": 2.5, "seed": 3}
+RECIPE |= {"temperature": 2.5, "seed": 3, "projection": "mlp"}
 
 
 def terms_by_hand(student, batch: dict, temperature: float) -> dict[str, torch.Tensor]:
