@@ -17,8 +17,8 @@ COMMA := ,
 DEMO_FORMATS := fp32,fp16$(if $(shell command -v npm),$(COMMA)web)
 demo: $(READY) ## extract, train, evaluate, search, export on synthetic videos, and demo-ego4d (6 to 8 minutes)
 	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --cache-dir $(DEMO)/teacher_cache
-	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 24 --batch-size 8 \
-	    --gamma 0.25 --student-size tiny --student-resolution 128 --frames-per-clip 2
+	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 32 --batch-size 8 \
+	    --alpha 2 --beta 0.2 --student-size tiny --student-resolution 128 --frames-per-clip 2
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
 	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
 	$(MAKE) demo-ego4d
