@@ -11,9 +11,10 @@ from embedonce.cache.heads import logits_from
 from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.term import Need
 from embedonce.models.names import ATTENTION
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.clips.batch import ClipBatch
-from embedonce.pipeline.clips.dataset import choose_frames, epoch_order
+from embedonce.pipeline.clips.sampling import choose_frames, epoch_order
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.metrics import accuracy

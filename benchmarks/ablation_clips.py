@@ -11,7 +11,8 @@ import torch
 from embedonce.cache.heads import logits_from
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling, choose_frames, choose_view
 from embedonce.pipeline.clips.time_shift import moved_rows
 from embedonce.pipeline.frames import canonical_frame
 

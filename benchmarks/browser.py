@@ -21,7 +21,8 @@ from PIL import Image
 
 from benchmarks.measuring import finish, machine
 from benchmarks.process_usage import tree_seconds
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.export.facts import ExportFacts
 from embedonce.pipeline.export.format import ExportInputs
 from embedonce.pipeline.export.formats.web import WebPage

@@ -18,7 +18,8 @@ import torch
 from benchmarks.measuring import finish, machine
 from embedonce.models.deploy import FrameEncoder
 from embedonce.models.names import STUDENT_SIZES, TEACHER_SIZES
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.models.teachers.open_clip import image_tower_for_latency
 from embedonce.pipeline.evaluation.costs import TimedModel, multiply_accumulates, size_of
 from embedonce.pipeline.processes.timing import measure_interleaved

@@ -16,9 +16,10 @@ from embedonce.cache.identity_document import identity_document
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.checkpoints.checkpoint import load_student
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.clips.inference import predict
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.trainer import train
 

@@ -18,7 +18,8 @@ import torch
 
 from benchmarks.footage import SHORT_GOPS, footage
 from benchmarks.measuring import finish, interleaved, machine
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.frames.grid import EVERYTHING, Grid
 from embedonce.pipeline.frames.preprocessing import Preprocessing
 from embedonce.pipeline.frames.sampling_times import request_frames

@@ -17,7 +17,8 @@ import torch
 from benchmarks.latency import judge
 from benchmarks.measuring import finish, interleaved, machine
 from embedonce.models.deploy import FrameEncoder
-from embedonce.models.student import VideoStudent, build_student, student_config
+from embedonce.models.student import VideoStudent, build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.runtimes.onnx_files import to_onnx
 from embedonce.pipeline.runtimes.onnx_integers import in_8_bit_integers
 from embedonce.pipeline.runtimes.onnx_runtime import Session

@@ -26,8 +26,9 @@ from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.checkpoints.checkpoint import load_student
 from embedonce.pipeline.clips.batch import ClipBatch
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import batches, in_order
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.extraction.added_teacher import add_teacher
 from embedonce.pipeline.extraction.added_teacher.settings import AddTeacherConfig
 from embedonce.pipeline.metrics.accuracy import clip_embeddings

@@ -26,10 +26,12 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.models.device import choose_device
 from embedonce.models.losses.registry import loss_settings
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.clips.batch import ClipBatch
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import Workers, batches, in_order
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_loading import load_teacher

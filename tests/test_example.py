@@ -19,10 +19,12 @@ import torch
 from PIL import Image
 
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import predict
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.export.export import export
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.frames.canonical_frame import canonical_size, crop

@@ -14,10 +14,12 @@ from threadpoolctl import threadpool_info
 from embedonce.cache.heads import logits_from
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import LOGITS_TOLERANCE, verify
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.models.teachers.open_clip import load_teacher
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import predict
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.frames import canonical_frame
 from tests.extraction.test_runner import StoppingTeacher, check_same_rows, content, make_source, run

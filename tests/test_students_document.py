@@ -9,7 +9,8 @@ from embedonce import cli
 from embedonce.models.backbones import timm_name
 from embedonce.models.deploy import deployed_parameters
 from embedonce.models.names import PRETRAINED_SIZES, STUDENT_SIZES, TEACHER_SIZES
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from tests.support.documentation import ROOT, section, table_rows
 
 STUDENTS = ROOT / "docs" / "students.md"

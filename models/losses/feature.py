@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedonce.models.losses.batch import Targets
-    from embedonce.models.student import AddedOutput, StudentOutput
+    from embedonce.models.student_output import AddedOutput, StudentOutput
 
 
 def feature_loss(output: "StudentOutput", targets: "Targets", settings: LossSettings) -> tuple["Tensor", "Tensor"]:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedonce.models.losses.batch import Targets
-    from embedonce.models.student import StudentOutput
+    from embedonce.models.student_output import StudentOutput
 
 
 def task_loss(output: "StudentOutput", targets: "Targets", settings: LossSettings) -> tuple["Tensor"]:

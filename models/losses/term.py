@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedonce.models.losses.batch import Targets
-    from embedonce.models.student import StudentOutput
+    from embedonce.models.student_output import StudentOutput
 
 MAX_WEIGHT = 1e6
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

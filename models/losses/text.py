@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedonce.models.losses.batch import Targets
-    from embedonce.models.student import StudentOutput
+    from embedonce.models.student_output import StudentOutput
 
 TEMPERATURE = 0.05
 

@@ -11,7 +11,7 @@ from embedonce.models.losses.registry import loss_terms
 from embedonce.models.losses.term import LossSettings, LossTerm, Need
 
 if TYPE_CHECKING:
-    from embedonce.models.student import StudentOutput
+    from embedonce.models.student_output import StudentOutput
 
 
 def distillation_loss(

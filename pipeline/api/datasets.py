@@ -12,7 +12,8 @@ from embedonce.cache.limits import MAX_FRAMES_PER_CLIP, MAX_STORED_PIXELS
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.api.contents import clips_of
 from embedonce.pipeline.api.embeddings import check_view
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, epoch_order
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling, epoch_order
 
 READ_AHEAD = 32  # clips whose shards are requested together, where the cache is far away
 

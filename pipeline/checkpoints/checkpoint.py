@@ -13,7 +13,8 @@ from embedonce.cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_NAME, MAX_S
 from embedonce.cache.schema import INTERPOLATIONS, MAX_UID_LENGTH, UID_PATTERN, TeacherIdentity
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.names import MAX_WIDTH
-from embedonce.models.student import StudentConfig, VideoStudent, build_student, config_from
+from embedonce.models.student import VideoStudent, build_student
+from embedonce.models.student_config import StudentConfig, config_from
 from embedonce.pipeline.checkpoints.selection_calibration import FORM as CALIBRATION_FORM
 from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT, check_format, read_tensors, write_tensors

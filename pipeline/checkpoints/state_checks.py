@@ -55,6 +55,15 @@ def check_state(path: Path, state: "TrainingState", initial: dict[str, dict], na
             raise _refused(path, f"student {size}: {problem}")
 
 
+def check_moments(path: Path, size: str, optimizer: torch.optim.Optimizer) -> None:
+    """CheckpointError if what a loaded optimizer keeps of a parameter of a student has another shape than that."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            kept = {name: value for name, value in optimizer.state.get(parameter, {}).items() if name != "step"}
+            if any(value.shape != parameter.shape for value in kept.values()):
+                raise _refused(path, f"student {size}: optimizer has moments of other shapes")
+
+
 def _refused(path: Path, problem: str) -> CheckpointError:
     return CheckpointError(f"{path} is not a state of this run ({problem}); start anew with --overwrite")
 

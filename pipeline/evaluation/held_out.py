@@ -10,7 +10,8 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.checkpoints.student_teachers import main_teacher
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.naming.uids import recording_of

@@ -5,7 +5,7 @@ Pure functions of the labels of the training clips, so that all processes of a r
 
 import numpy as np
 
-from embedonce.pipeline.clips.dataset import epoch_order
+from embedonce.pipeline.clips.sampling import epoch_order
 
 
 def class_weights(labels: np.ndarray, num_classes: int) -> tuple[float, ...]:

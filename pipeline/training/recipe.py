@@ -15,8 +15,9 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
 from embedonce.models.losses.registry import loss_settings, loss_terms, uses
 from embedonce.models.losses.term import LossSettings, Need
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.fingerprint import fingerprint
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
 from embedonce.pipeline.training.optimizer_choice import OptimizerChoice, choose_optimizer

@@ -11,14 +11,15 @@ from embedonce.cache.added_teachers.documents import FIRST
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.models.losses.term import LossSettings
-from embedonce.models.student import build_student, count_parameters, student_config
+from embedonce.models.student import build_student, count_parameters
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints.checkpoint import AddedCheckpointTeacher, Checkpoint, new_checkpoint
 from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
-from embedonce.pipeline.checkpoints.state_checks import check_state
+from embedonce.pipeline.checkpoints.state_checks import check_moments, check_state
 from embedonce.pipeline.checkpoints.training_state import TrainingState
-from embedonce.pipeline.clips.dataset import epoch_order
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.clips.loader import Workers
+from embedonce.pipeline.clips.sampling import epoch_order
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.frames.preprocessing import Preprocessing, clip_seconds, preprocessing_of
 from embedonce.pipeline.training.class_balance import balanced_order, class_weights
@@ -170,6 +171,7 @@ class TrainingRun:
             )
         for size, run in self.students.items():
             run.load_state_dict(state.students[size])
+            check_moments(path, size, run.optimizer)
             run.sums = state.sums[self.world.rank][size]
             if self.world.is_first and run.history:
                 self.files.restore_logs(size, run.history)  # a run may have been stopped between state and logs

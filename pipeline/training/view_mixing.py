@@ -15,7 +15,7 @@ from embedonce.pipeline.training.settings import TrainConfig
 
 MIXING_FIELDS = ("evaluation_view_share", "evaluation_view_warmup")
 MEMORIZED = 1.3  # distance of the selection clips, relative to that of the training clips
-EPOCHS_RUNNING = 2  # a single epoch may be chance
+EPOCHS_IN_A_ROW = 2  # a single epoch may be chance
 FEWEST_EPOCHS, SMALLEST_SHARE = 8, 0.5  # that must be left of a run for random views to repay what they cost
 
 History = Sequence[Mapping[str, float]]  # the log of each epoch of a student
@@ -55,7 +55,7 @@ class ViewMixing:
         """Whether any epoch may draw random views."""
         if not self.random_views or evaluation_epochs(self.config) >= self.config.epochs:
             return False
-        return self._latest_epoch >= EPOCHS_RUNNING if self.waits else self.config.evaluation_view_share != 1
+        return self._latest_epoch >= EPOCHS_IN_A_ROW if self.waits else self.config.evaluation_view_share != 1
 
     @property
     def _can_compare(self) -> bool:
@@ -116,12 +116,12 @@ class ViewMixing:
 
 
 def is_memorizing(history: History, shares: Mapping[str, float]) -> bool:
-    """Whether a student knew its training clips much better than the selection clips, in any two epochs running.
+    """Whether a student knew its training clips much better than the selection clips, in any two epochs in a row.
 
     Distances are 2 (1 - cosine), as in the feature term: of several teachers, their mean, weighted by their shares.
     """
     is_far = [_selection_distance(entry, shares) > MEMORIZED * entry["feature"] for entry in history]
-    return any(all(is_far[i : i + EPOCHS_RUNNING]) for i in range(len(is_far) - EPOCHS_RUNNING + 1))
+    return any(all(is_far[i : i + EPOCHS_IN_A_ROW]) for i in range(len(is_far) - EPOCHS_IN_A_ROW + 1))
 
 
 def _selection_distance(entry: Mapping[str, float], shares: Mapping[str, float]) -> float:

@@ -20,8 +20,9 @@ from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.cache.jpeg_header import check_header
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.fingerprint import fingerprint
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.reporting.contact_sheet.sheet import contact_sheet
 from embedonce.pipeline.training.recipe import datasets

@@ -17,7 +17,8 @@ from embedonce.cache.repair import repair
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.registry import stored_path
 from embedonce.cache.verify import verify
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling
 from tests.support.planned_cache import make_planned_cache
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
 

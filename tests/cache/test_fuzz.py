@@ -26,7 +26,7 @@ from embedonce.cache.backends.shard_format import ShardShape
 from embedonce.cache.backends.tar_index import places_from
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
-from embedonce.models.student import student_config
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError, ResultsError

@@ -14,7 +14,8 @@ import torch
 
 from embedonce.models import names
 from embedonce.models.archives import check_archive
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint, tensor_files
 from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT, write_tensors
@@ -241,6 +242,23 @@ def test_a_malformed_state_is_refused_in_one_sentence(stopped, tmp_path, place, 
         training.train(settings(cache, out, ema=0.5))
     message = str(refusal.value)
     assert "overwrite" in message and "\n" not in message and len(message) < 1500
+
+
+@pytest.mark.parametrize("kept", [{"exp_avg", "exp_avg_sq"}, {"momentum"}])
+@pytest.mark.integration
+def test_moments_of_another_shape_are_refused(stopped, tmp_path, kept):
+    """Of AdamW and of Muon, which a student from scratch has both."""
+    cache, run = stopped
+    out = tmp_path / "run"
+    out.mkdir()
+    os.link(run / "best_student.pt", out / "best_student.pt")
+    state = torch.load(run / TRAINING_STATE, weights_only=True)
+    moments = state["students"]["tiny"]["optimizer"]["state"]
+    part = next(part for part in moments.values() if kept <= set(part))
+    part |= {name: torch.zeros(3, 5) for name in kept}
+    torch.save(state, out / TRAINING_STATE)
+    with pytest.raises(CheckpointError, match="optimizer has moments of other shapes.*--overwrite"):
+        training.train(settings(cache, out, ema=0.5))
 
 
 def test_a_valid_state_is_resumed_from(stopped):

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint, training_state
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT, TRAINING_STATE

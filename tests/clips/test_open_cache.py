@@ -12,9 +12,10 @@ from embedonce.cache.errors import StorageError
 from embedonce.cache.stores.copy_file import TRAILER_BYTES
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.stores.prefetcher import Prefetcher
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import batches
 from embedonce.pipeline.clips.open_cache import default_folder, open_cache
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from tests.support.tiny_cache import make_tiny_cache
 

@@ -7,7 +7,8 @@ import torch
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.timelines import VideoTimeline
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.clips.time_shift import moved_rows, reached_rows
 from tests.conftest import make_batch, make_cache_identity, make_segment
 from tests.support.tiny_cache import FRAMES_PER_CLIP, make_tiny_cache

@@ -9,7 +9,7 @@ import pytest
 
 from embedonce.cache import commit
 from embedonce.cache.labels import LabelSet
-from embedonce.models.student import StudentConfig
+from embedonce.models.student_config import StudentConfig
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration

@@ -8,9 +8,11 @@ from torch import nn
 from embedonce.cache.store import open_reader
 from embedonce.models import device
 from embedonce.models.folding import treated, treatment, unfolded
-from embedonce.models.student import build_student, student_config
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import predict
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.evaluation import teacher_latency
 from embedonce.pipeline.evaluation.costs import size_of
 from tests.support.tiny_cache import make_tiny_cache

@@ -13,7 +13,7 @@ import torch
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models.device import choose_device
-from embedonce.models.student import student_config
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.clips import loader as loading
 from embedonce.pipeline.clips.inference import Predictions

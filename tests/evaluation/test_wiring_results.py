@@ -10,7 +10,7 @@ import torch
 
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader
-from embedonce.models.student import student_config
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.evaluation import comparison, teacher_latency

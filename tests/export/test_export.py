@@ -18,7 +18,8 @@ from embedonce.cache import commit
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.store import open_reader
 from embedonce.models.names import MEAN, STUDENT_SIZES
-from embedonce.models.student import VideoStudent, build_student, student_config
+from embedonce.models.student import VideoStudent, build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.clips.inference import Predictions

@@ -10,7 +10,8 @@ import pytest
 
 from embedonce.cache.store import open_reader
 from embedonce.models.deploy import FrameEncoder
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.export.export import export

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.inference import predict
 from embedonce.pipeline.export.facts import facts_of

@@ -6,7 +6,8 @@ from torch import nn
 
 from embedonce.models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters, with_divided_logits
 from embedonce.models.names import ATTENTION, MEAN, STUDENT_SIZES
-from embedonce.models.student import build_student, count_parameters, student_config
+from embedonce.models.student import build_student, count_parameters
+from embedonce.models.student_config import student_config
 
 
 def student_of(size: str, resolution: int = 128, num_classes: int = 7, pooling: str = ATTENTION):

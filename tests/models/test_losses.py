@@ -9,7 +9,7 @@ from embedonce.models.losses.batch import Counts, Targets
 from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.task import task_loss
 from embedonce.models.losses.total_loss import distillation_loss
-from embedonce.models.student import StudentOutput
+from embedonce.models.student_output import StudentOutput
 
 pytestmark = pytest.mark.numeric
 

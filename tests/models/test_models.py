@@ -17,7 +17,9 @@ from embedonce.models.losses.batch import Targets
 from embedonce.models.losses.registry import loss_settings
 from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.models.names import CONVOLUTIONAL_SIZES, PROJECTIONS
-from embedonce.models.student import StudentOutput, build_student, count_parameters, student_config
+from embedonce.models.student import build_student, count_parameters
+from embedonce.models.student_config import student_config
+from embedonce.models.student_output import StudentOutput
 from embedonce.models.trunks import TRUNKS, WIDENED, cut_trunk
 
 BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from embedonce.models.student import VideoStudent, build_student, student_config
+from embedonce.models.student import VideoStudent, build_student
+from embedonce.models.student_config import student_config
 
 pytestmark = pytest.mark.numeric
 

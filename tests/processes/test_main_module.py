@@ -25,7 +25,8 @@ print("begun", flush=True)
 import multiprocessing
 multiprocessing.set_start_method("spawn")
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.clips.loader import batches
 reader = open_reader("cache")
 labels = reader.label_set()

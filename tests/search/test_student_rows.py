@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from embedonce.cache.store import open_reader
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint as checkpoints
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.frames import canonical_frame

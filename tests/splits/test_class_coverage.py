@@ -10,7 +10,7 @@ import pytest
 
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.student import student_config
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.clips.inference import Predictions, among_classes
 from embedonce.pipeline.evaluation.held_out import held_out

@@ -8,10 +8,12 @@ import torch
 
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import predict
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.frames.preprocessing import preprocessing_of
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import DIM, FakeTeacher, write_zero_shot

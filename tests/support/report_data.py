@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.metrics.baselines import majority_baseline
 from embedonce.pipeline.metrics.results_json import as_json

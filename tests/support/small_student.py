@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from embedonce.models.student import StudentConfig, VideoStudent
+from embedonce.models.student import VideoStudent
+from embedonce.models.student_config import StudentConfig
 
 
 class StopError(Exception):

@@ -15,7 +15,7 @@ from embedonce.models.losses.registry import loss_settings
 from embedonce.models.losses.response import binary_divergence, response_loss
 from embedonce.models.losses.task import task_loss
 from embedonce.models.losses.total_loss import distillation_loss
-from embedonce.models.student import StudentOutput
+from embedonce.models.student_output import StudentOutput
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.compare import compare

@@ -9,7 +9,8 @@ from torch import nn
 
 from embedonce.models.losses.registry import loss_settings
 from embedonce.models.names import ADAMW, MUON
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.muon import MATRIX_LR, MOMENTUM, Muon, is_matrix, orthogonalized
 from embedonce.pipeline.training.optimizer_choice import DEFAULTS, OptimizerChoice, choose_optimizer

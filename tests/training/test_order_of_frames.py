@@ -12,11 +12,13 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.schema import FrameBatch, Segment
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models.names import ATTENTION, MEAN
-from embedonce.models.student import VideoStudent, student_config
+from embedonce.models.student import VideoStudent
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.batch import ClipBatch
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions, predict
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.frames.canonical_frame import encode_canonical
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.sources.synthetic.scene.render import make_scene, render

@@ -11,8 +11,9 @@ import torch
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.clips import kept_crops
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import Workers, batches, in_order
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.training import preload, training_run

@@ -16,11 +16,14 @@ from embedonce.cache.store import open_reader, open_writer, read_identity
 from embedonce.models.losses.batch import Targets
 from embedonce.models.losses.feature import feature_loss
 from embedonce.models.losses.registry import loss_settings
-from embedonce.models.student import AddedOutput, MultiTeacherOutput, StudentOutput, build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
+from embedonce.models.student_output import AddedOutput, MultiTeacherOutput, StudentOutput
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.student_teachers import embedded_teachers, main_teacher
 from embedonce.pipeline.clips.batch import ClipBatch
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.evaluation import evaluate as evaluating
 from embedonce.pipeline.evaluation.settings import EvaluateConfig

@@ -11,7 +11,8 @@ from embedonce.models.losses import registry, response
 from embedonce.models.losses.feature import FEATURE
 from embedonce.models.losses.term import LossTerm
 from embedonce.pipeline.clips import dataset as datasets
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_view
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling, choose_view
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.frames import canonical_frame, views

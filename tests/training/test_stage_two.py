@@ -16,7 +16,8 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models.losses.registry import loss_settings
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view, epoch_order
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.sampling import ClipSampling, choose_frames, choose_view, epoch_order
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
 from embedonce.pipeline.evaluation.compare import compare
 from embedonce.pipeline.evaluation.costs import TimedModel

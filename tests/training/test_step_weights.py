@@ -18,9 +18,10 @@ from embedonce.models.device import fast_layout
 from embedonce.models.losses.batch import Counts, Targets
 from embedonce.models.losses.registry import loss_settings
 from embedonce.models.losses.term import LossSettings
-from embedonce.models.student import VideoStudent, student_config
+from embedonce.models.student import VideoStudent
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.clips.batch import ClipBatch
-from embedonce.pipeline.clips.dataset import ClipSampling, choose_frames
+from embedonce.pipeline.clips.sampling import ClipSampling, choose_frames
 from embedonce.pipeline.console import units
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames.views import evaluation_box, make_views

@@ -11,7 +11,7 @@ from embedonce.models.losses.batch import Targets
 from embedonce.models.losses.registry import loss_settings
 from embedonce.models.losses.text import TEMPERATURE, text_loss
 from embedonce.models.losses.total_loss import distillation_loss
-from embedonce.models.student import StudentOutput
+from embedonce.models.student_output import StudentOutput
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.fingerprint import fingerprint
 from embedonce.pipeline.clips.loader import batches

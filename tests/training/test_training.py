@@ -18,7 +18,7 @@ from embedonce.cache.store import open_reader
 from embedonce.models.ema import ModelEma
 from embedonce.models.losses.registry import loss_settings
 from embedonce.pipeline.checkpoints import training_state
-from embedonce.pipeline.clips.dataset import ClipSampling, choose_jitter
+from embedonce.pipeline.clips.sampling import ClipSampling, choose_jitter
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.training import trainer as training

@@ -9,8 +9,8 @@ import torch
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.checkpoints import training_state
-from embedonce.pipeline.clips.dataset import ClipSampling, choose_view
 from embedonce.pipeline.clips.loader import Workers, batches
+from embedonce.pipeline.clips.sampling import ClipSampling, choose_view
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training import view_mixing
@@ -167,12 +167,12 @@ def log_of(distances: list[tuple[float, float]]) -> list[dict]:
         ([], False),
         ([(1.0, 1.5)], False),  # a single epoch
         ([(1.0, 1.2), (0.8, 1.0), (0.6, 0.7)], False),
-        ([(1.0, 1.5), (0.8, 1.0), (0.6, 0.9)], False),  # not running
+        ([(1.0, 1.5), (0.8, 1.0), (0.6, 0.9)], False),  # not in a row
         ([(1.0, 1.2), (0.8, 1.2), (0.6, 0.9)], True),
         ([(0.8, 1.2), (0.6, 0.9), (0.6, 0.6)], True),  # once begun, it stays
     ],
 )
-def test_clips_are_memorized_if_others_are_much_farther_in_two_epochs_running(distances, expected):
+def test_clips_are_memorized_if_others_are_much_farther_in_two_epochs_in_a_row(distances, expected):
     assert is_memorizing(log_of(distances), {}) == expected
 
 

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from embedonce.models.losses.batch import Counts
 from embedonce.models.losses.registry import loss_settings
-from embedonce.models.student import student_config
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.training import student_run, training_run

@@ -18,7 +18,8 @@ from embedonce.models import backbones
 from embedonce.models.losses import registry
 from embedonce.models.losses.task import TASK
 from embedonce.models.losses.term import WeightOption
-from embedonce.models.student import build_student, student_config
+from embedonce.models.student import build_student
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips import loader as loading
 from embedonce.pipeline.clips.inference import Predictions, predict

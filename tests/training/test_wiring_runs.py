@@ -13,12 +13,12 @@ import torch
 from embedonce.cache.store import open_reader
 from embedonce.models.losses.batch import Counts
 from embedonce.models.losses.registry import loss_settings
-from embedonce.models.student import student_config
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips import inference
 from embedonce.pipeline.clips.batch import ClipBatch
-from embedonce.pipeline.clips.dataset import ClipSampling, choose_jitter, choose_view
 from embedonce.pipeline.clips.loader import batches
+from embedonce.pipeline.clips.sampling import ClipSampling, choose_jitter, choose_view
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.processes import timing
 from embedonce.pipeline.training import epoch_loop, expected_time, student_run, training_run

@@ -6,8 +6,9 @@ from html import escape
 
 import numpy as np
 
-from embedonce.pipeline.clips.dataset import ClipDataset, choose_frames
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions
+from embedonce.pipeline.clips.sampling import choose_frames
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.metrics.accuracy import most_likely
 from embedonce.pipeline.reporting.html.markup import percent, thumbnail

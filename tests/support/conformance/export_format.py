@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from embedonce.models.names import ATTENTION, MEAN
-from embedonce.models.student import VideoStudent, student_config
+from embedonce.models.student import VideoStudent
+from embedonce.models.student_config import student_config
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.export.exported_student import ExportedOutput, ExportedStudent
 from embedonce.pipeline.export.facts import HeldOutFacts

@@ -8,7 +8,7 @@ import torch
 
 from embedonce.models.losses.batch import Counts, Targets
 from embedonce.models.losses.term import LossSettings, LossTerm, MeanOver, Need
-from embedonce.models.student import StudentOutput
+from embedonce.models.student_output import StudentOutput
 
 LENGTHS = torch.tensor([3, 1, 2, 3])  # frames of each clip
 LABELS = torch.tensor([2, -1, 0, 1])
