@@ -257,7 +257,7 @@ def test_moments_of_another_shape_are_refused(stopped, tmp_path, kept):
     part = next(part for part in moments.values() if kept <= set(part))
     part |= {name: torch.zeros(3, 5) for name in kept}
     torch.save(state, out / TRAINING_STATE)
-    with pytest.raises(CheckpointError, match="optimizer has moments of other shapes.*--overwrite"):
+    with pytest.raises(CheckpointError, match=r"optimizer has moments of other shapes.*--overwrite"):
         training.train(settings(cache, out, ema=0.5))
 
 
