@@ -1,10 +1,14 @@
 """The temperature that is stored with the best student, fitted to its predictions for the selection clips."""
 
+import numpy as np
+
 from embedonce.models.losses.registry import uses
 from embedonce.models.losses.term import LossSettings, Need
 from embedonce.pipeline.checkpoints.selection_calibration import SelectionCalibration
 from embedonce.pipeline.clips.inference import Predictions
-from embedonce.pipeline.metrics.fitted_calibration import MIN_LABELED, fit_temperature
+from embedonce.pipeline.metrics.fitted_calibration import MIN_LABELED, fit_temperature, negative_log_likelihood
+
+CLEAR_GAIN = 3.84  # the 95 % quantile of chi-squared with one degree of freedom: below it, 1 fits as well
 
 
 def selection_calibration(predictions: Predictions | None, settings: LossSettings) -> SelectionCalibration:
@@ -18,7 +22,17 @@ def selection_calibration(predictions: Predictions | None, settings: LossSetting
         return SelectionCalibration(None, count, reason)
     is_multi_label = predictions.multi_hot is not None
     logits, targets = predictions.logits[labeled], predictions.targets[labeled]
-    return SelectionCalibration(fit_temperature(logits, targets, is_multi_label), count)
+    temperature = fit_temperature(logits, targets, is_multi_label)
+    if _gain(logits, targets, temperature, is_multi_label) < CLEAR_GAIN:
+        reason = f"the one that fits best does not clearly lower the loss of {count} selection clips"
+        return SelectionCalibration(None, count, reason)
+    return SelectionCalibration(temperature, count)
+
+
+def _gain(logits: np.ndarray, targets: np.ndarray, temperature: float, is_multi_label: bool) -> float:
+    """Twice the gain in log-likelihood over all clips, which a likelihood-ratio test compares with CLEAR_GAIN."""
+    before, after = (negative_log_likelihood(logits, targets, value, is_multi_label) for value in (1.0, temperature))
+    return 2 * (logits.size if is_multi_label else len(logits)) * (before - after)
 
 
 def _reason_against(predictions: Predictions, num_labeled: int, trains_on_labels: bool) -> str | None:

@@ -45,6 +45,7 @@ def made(num_clips: int = 40, num_classes: int = 3, num_labeled: int | None = No
 def test_a_student_has_the_temperature_of_its_best_epoch(cache, tmp_path, monkeypatch):
     """The second of three epochs is the best one, by a rule that says so; the cache is small, and so is the least."""
     monkeypatch.setattr("embedonce.pipeline.training.temperature.MIN_LABELED", 3)
+    monkeypatch.setattr("embedonce.pipeline.training.temperature.CLEAR_GAIN", -np.inf)
     scores = iter([(0.1, 0.0), (0.9, 0.0), (0.5, 0.0)])
     monkeypatch.setattr("embedonce.pipeline.training.epoch_loop.selection_score", lambda *_: next(scores))
     config = settings(cache, tmp_path, epochs=3, lr=0.01, ema=0.5)
@@ -79,6 +80,30 @@ def test_clips_with_several_labels_have_sigmoids():
     found = replace(found, labels=np.full(40, -1), multi_hot=several)
     expected = fit_temperature(found.logits[:30], several[:30], True)
     assert selection_calibration(found, LABELED) == SelectionCalibration(expected, 30)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize(("factor", "is_stored"), [(1.0, False), (4.0, True), (0.25, True)])
+def test_a_temperature_that_does_not_clearly_help_is_not_stored(multi_label, factor, is_stored):
+    """Labels that follow from the logits: these are calibrated as they are, and no longer if they are multiplied."""
+    generator = np.random.default_rng(1)
+    logits = 3 * generator.standard_normal((36, 6))
+    if multi_label:
+        drawn = generator.random(logits.shape) < 1 / (1 + np.exp(-logits))
+        found = replace(made(36), logits=factor * logits, labels=np.full(36, -1), multi_hot=drawn)
+    else:
+        found = replace(made(36), logits=factor * logits, labels=(logits + generator.gumbel(size=(36, 6))).argmax(1))
+    calibration = selection_calibration(found, LABELED)
+    assert (calibration.temperature is not None) == is_stored
+    assert is_stored or str(calibration.reason).startswith("the one that fits best does not clearly lower")
+
+
+def test_a_student_that_is_right_and_sure_is_not_made_less_so():
+    """Smoothed targets alone would divide its logits by more than 1, and raise the loss of the very same clips."""
+    labels = np.arange(36) % 6
+    found = replace(made(36), logits=9.0 * np.eye(6)[labels], labels=labels)
+    assert fit_temperature(found.logits, found.targets, False) > 1
+    assert selection_calibration(found, LABELED).temperature is None
 
 
 @pytest.mark.parametrize(
