@@ -70,6 +70,22 @@ def test_a_step_of_a_matrix_is_decay_and_an_orthogonal_update(network):
     torch.testing.assert_close(network[5].weight.detach(), expected)
 
 
+def test_later_steps_look_ahead_along_the_average_of_gradients(network):
+    """Nesterov's momentum: the average of all gradients, mixed with the last one."""
+    optimizer = new_optimizer(network, OptimizerChoice(MUON, LR, 0.0))
+    gradients = []
+    for seed in (2, 3):
+        before = network[5].weight.detach().clone()
+        set_gradients(network, seed)
+        gradients.append(network[5].weight.grad.clone())
+        optimizer.step()
+    first, second = gradients
+    average = (1 - MOMENTUM) * (MOMENTUM * first + second)
+    ahead = (1 - MOMENTUM) * second + MOMENTUM * average
+    expected = before - MATRIX_LR * LR * orthogonalized(ahead[None])[0]
+    torch.testing.assert_close(network[5].weight.detach(), expected)
+
+
 def test_a_tall_matrix_moves_further_by_the_root_of_its_ratio(network):
     before = network[3].weight.detach().clone()
     set_gradients(network, 2)
