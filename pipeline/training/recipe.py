@@ -187,7 +187,10 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
     """How training frames are drawn. InputError if the cache has too few views."""
     stored = reader.identity.num_views
     if config.views is not None and config.views > stored:
-        raise InputError(f"--views {config.views}: {config.cache_dir} has {stored} stored views besides the first")
+        raise InputError(
+            f"--views {config.views}: {config.cache_dir} has {stored} random view{'s' * (stored != 1)}; give at most "
+            f"that, or store more in a new cache: extract-teacher --views {config.views}"
+        )
     num_frames, side = config.frames_per_clip, config.student_resolution
     if num_frames is None or side is None:
         raise ValueError("frames_per_clip and student_resolution must be set; TrainConfig.for_device() fills them in")
