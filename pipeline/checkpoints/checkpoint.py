@@ -114,7 +114,7 @@ class Checkpoint:
 
     @property
     def temperature(self) -> float:
-        """What logits are to be divided by; 1 if no temperature was fitted."""
+        """What logits are to be divided by; 1 without a temperature."""
         return (self.calibration and self.calibration.temperature) or 1.0
 
     def as_dict(self) -> dict:

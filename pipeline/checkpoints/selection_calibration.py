@@ -25,5 +25,5 @@ class SelectionCalibration:
 
     def __str__(self) -> str:
         if self.temperature is None:
-            return f"no temperature was fitted: {self.reason}"
+            return f"no temperature is used: {self.reason}"
         return f"temperature {self.temperature:.2f}, fitted to {self.num_clips} selection clips"

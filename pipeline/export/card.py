@@ -119,7 +119,7 @@ def _probabilities(facts: ExportFacts) -> str:
         return ""
     function = "sigmoids" if facts.multi_label else "softmax"
     if facts.temperature == 1:
-        return f"Class probabilities are the {function} of the logits, for which no temperature was fitted.\n\n"
+        return f"Class probabilities are the {function} of the logits, without a temperature.\n\n"
     return (
         f"Class probabilities are the {function} of the logits, which are divided by the temperature "
         f"{facts.temperature:.4g} already. It was fitted to the clips that training selected its best epoch by.\n\n"

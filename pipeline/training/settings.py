@@ -137,7 +137,7 @@ class TrainConfig(Settings):
         default_text="muon from scratch, adamw from pretrained weights",
     )
     lr: float | None = setting(
-        help="Peak learning rate. Muon's matrices move ten times as fast.",
+        help="Peak learning rate; with muon, that of weight matrices is ten times as high.",
         group=TRAINING,
         range=ranges.positive(1e30),
         default_text=default_text("lr"),

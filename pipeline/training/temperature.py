@@ -24,7 +24,7 @@ def selection_calibration(predictions: Predictions | None, settings: LossSetting
     logits, targets = predictions.logits[labeled], predictions.targets[labeled]
     temperature = fit_temperature(logits, targets, is_multi_label)
     if _gain(logits, targets, temperature, is_multi_label) < CLEAR_GAIN:
-        reason = f"the one that fits best does not clearly lower the loss of {count} selection clips"
+        reason = f"the best one does not clearly lower the loss of {count} selection clips"
         return SelectionCalibration(None, count, reason)
     return SelectionCalibration(temperature, count)
 

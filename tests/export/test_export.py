@@ -167,7 +167,7 @@ def test_every_file_has_logits_that_are_divided_by_the_temperature(exported, pla
     card = " ".join((found.folder / "README.md").read_text().split())
     assert "softmax of the logits, which are divided by the temperature 0.05 already" in card
     undivided = " ".join((exported.folder / "README.md").read_text().split())
-    assert "softmax of the logits, for which no temperature was fitted. Prepare frames" in undivided
+    assert "softmax of the logits, without a temperature. Prepare frames" in undivided
     assert json.loads((exported.folder / "config.json").read_text())["embedonce"]["temperature"] == 1.0
 
 

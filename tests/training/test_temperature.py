@@ -63,7 +63,7 @@ def test_a_student_has_the_temperature_of_its_best_epoch(cache, tmp_path, monkey
 def test_without_labels_in_the_loss_there_is_none_and_the_summary_says_why(cache, tmp_path):
     result = training.train(settings(cache, tmp_path, epochs=1, gamma=0.0))
     assert checkpoint.load(tmp_path / "best_student.pt").temperature == 1.0
-    assert "calibration: no temperature was fitted: no loss term trains on labels" in result.summary
+    assert "calibration: no temperature is used: no loss term trains on labels" in result.summary
 
 
 def test_only_labeled_clips_count():
@@ -95,7 +95,7 @@ def test_a_temperature_that_does_not_clearly_help_is_not_stored(multi_label, fac
         found = replace(made(36), logits=factor * logits, labels=(logits + generator.gumbel(size=(36, 6))).argmax(1))
     calibration = selection_calibration(found, LABELED)
     assert (calibration.temperature is not None) == is_stored
-    assert is_stored or str(calibration.reason).startswith("the one that fits best does not clearly lower")
+    assert is_stored or str(calibration.reason).startswith("the best one does not clearly lower")
 
 
 def test_a_student_that_is_right_and_sure_is_not_made_less_so():
