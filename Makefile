@@ -91,6 +91,7 @@ lint: $(READY) ## ruff and mypy
 	$(PY) -m ruff format --check .
 	mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/embedonce
 	MYPYPATH=$(VENV)/types $(PY) -m mypy -p embedonce.cache -p embedonce.models -p embedonce.pipeline -m embedonce.cli
+	MYPYPATH=$(VENV)/types:. $(PY) -m mypy -p benchmarks
 
 install: $(READY) ## create .venv with pinned versions
 

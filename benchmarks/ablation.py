@@ -21,7 +21,7 @@ from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.recipe import loss_settings_for
 from embedonce.pipeline.training.settings import TrainConfig
-from embedonce.pipeline.training.student_run import StudentRun
+from embedonce.pipeline.training.student_run import StudentRun, gradient_shares
 
 INT8_BLOCK = 32
 
@@ -58,7 +58,7 @@ def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -
         run.train_mode()
         for number, indexes in enumerate(batches):
             run.step(ClipBatch.from_items(source.batch(indexes, epoch)), measured=int(number % 16 == 0))
-    return evaluate(held_out, run.eval_model) | {"shares": run.shares}
+    return evaluate(held_out, run.eval_model) | {"shares": gradient_shares(run.sums)}
 
 
 def student_run(train: Clips, condition: Condition, seed: int, steps: int) -> StudentRun:
@@ -177,7 +177,7 @@ def _as_blocks(embeddings: torch.Tensor) -> torch.Tensor:
 
 
 def _teacher(clips: Clips):
-    from embedonce.pipeline.extraction.extract_teacher import teacher_of
+    from embedonce.pipeline.extraction.teacher_loading import teacher_of
 
     return teacher_of(clips.reader, device=clips.setting.device, seed=0)
 

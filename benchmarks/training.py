@@ -108,9 +108,10 @@ class Passes:
         sampling = ClipSampling(options["frames"], side, random=True, seed=0, views=FEW_VIEWS)
         clips = [clip for clip in labels.clips if clip.split == "train"][: options["clips"]]
         self.sets = {name: ClipDataset(self.reader, labels, clips, sampling) for name in (DECODED, PRELOADED)}
-        self.sets[LOOP] = FromVideo(self.reader, labels, clips, sampling)
-        self.sets[LOOP].videos = {path.stem: path for path in videos.rglob("*.mp4")}
-        self.sets[LOOP].teacher_side = teacher.identity.input_size
+        in_loop = FromVideo(self.reader, labels, clips, sampling)
+        in_loop.videos = {path.stem: path for path in videos.rglob("*.mp4")}
+        in_loop.teacher_side = teacher.identity.input_size
+        self.sets[LOOP] = in_loop
         dim = teacher.identity.embed_dim
         self.students = [Student(size, labels, dim, side, self.device) for size in sizes]
         self._planned = in_order(len(clips), options["batch_size"])

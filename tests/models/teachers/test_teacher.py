@@ -224,7 +224,8 @@ def test_downloads_fail_fast_without_a_network():
     """In a separate process: huggingface_hub reads its offline switch when it is first imported."""
     code = (
         "import time, torch; from embedonce.models.teachers.open_clip import load_teacher\n"
-        "from embedonce.models.student import build_student, student_config\n"
+        "from embedonce.models.student import build_student\n"
+        "from embedonce.models.student_config import student_config\n"
         "started = time.monotonic()\n"
         "for make in (lambda: load_teacher('ViT-B-32-quickgelu', 'openai', None, torch.device('cpu'), 0),\n"
         "             lambda: build_student(student_config('xxs', 512, 3, 128), True)):\n"
