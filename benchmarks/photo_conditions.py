@@ -33,18 +33,26 @@ CONDITIONS: dict[str, Overrides] = {
     **{f"{epochs} epochs, K=0": {"epochs": epochs, "views": 0} for epochs in (10, 160)},
 }
 
+DISTANCES: dict[str, Overrides] = {  # of embeddings; only once feature_distances.register() has been called
+    "centered too": {"centered_weight": 1.0},
+    "relational too": {"relational_weight": 1.0},
+    "smooth L1 instead": {"alpha": 0.0, "smooth_l1_weight": 1.0},
+}
 
-def chosen_conditions(only: tuple[str, ...], given: tuple[str, ...]) -> dict[str, Overrides]:
+
+def chosen_conditions(
+    only: tuple[str, ...], given: tuple[str, ...], table: dict[str, Overrides] = CONDITIONS
+) -> dict[str, Overrides]:
     """The conditions to train, in order: those that --only and --condition name, or all of the table.
 
     only: names, or parts of names. given: as parse_condition() reads them. ValueError for what names nothing.
     """
-    chosen = {} if only or given else CONDITIONS
+    chosen = {} if only or given else table
     for part in only:
-        found = [part] if part in CONDITIONS else [name for name in CONDITIONS if part in name]
+        found = [part] if part in table else [name for name in table if part in name]
         if not found:
-            raise ValueError(f"--only {part}: no condition has that in its name; there are: {'; '.join(CONDITIONS)}")
-        chosen |= {name: CONDITIONS[name] for name in found}
+            raise ValueError(f"--only {part}: no condition has that in its name; there are: {'; '.join(table)}")
+        chosen |= {name: table[name] for name in found}
     return chosen | dict(map(parse_condition, given))
 
 

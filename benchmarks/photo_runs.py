@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import feature_distances
 from benchmarks.photo_conditions import BASE, Overrides
 from benchmarks.photo_figures import Figures, photo_figures
 from embedonce.cache import commit
@@ -124,5 +125,7 @@ def training_config(cache: Path, work_dir: Path, name: str, overrides: Overrides
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    """All options of a training besides places."""
-    return {name: value for name, value in config.as_dict().items() if name not in PLACES}
+    """All options of a training besides places, and weights of terms that only some runs of the benchmark have."""
+    settings = config.as_dict()
+    unused = {name for name in feature_distances.WEIGHTS if not settings.get(name)}
+    return {name: value for name, value in settings.items() if name not in {*PLACES, *unused}}

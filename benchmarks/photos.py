@@ -21,9 +21,10 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks import feature_distances
 from benchmarks.measuring import finish, machine
 from benchmarks.own_teacher import make_cache, write_clips
-from benchmarks.photo_conditions import BASE, Overrides, chosen_conditions
+from benchmarks.photo_conditions import BASE, CONDITIONS, DISTANCES, Overrides, chosen_conditions
 from benchmarks.photo_figures import NAMES, Figures, difference, markdown
 from benchmarks.photo_runs import Photos, Runs, training_config
 from embedonce.cache.errors import CacheError
@@ -59,13 +60,16 @@ def one_sentence() -> Iterator[None]:
 @click.option("--seeds", default=3, show_default=True, help="Trainings of each condition.")
 @click.option("--only", multiple=True, help="Only conditions with this in their names; may be given several times.")
 @click.option("--condition", multiple=True, metavar="NAME=option:value,...", help="A further condition; likewise.")
+@click.option("--distances", is_flag=True, help="Has conditions with other distances of embeddings, too.")
 def main(data_dir, teacher_module, work_dir, held_out, views, view_area, train_videos, clips, clip_sec, **settings):
     shared = {"student_size": settings["size"], "epochs": settings["epochs"]}
+    table = CONDITIONS
+    if settings["distances"]:
+        feature_distances.register()
+        table = CONDITIONS | DISTANCES
     with one_sentence():
-        conditions = {
-            name: shared | overrides
-            for name, overrides in chosen_conditions(settings["only"], settings["condition"]).items()
-        }
+        chosen = chosen_conditions(settings["only"], settings["condition"], table)
+        conditions = {name: shared | overrides for name, overrides in chosen.items()}
         check(conditions, work_dir, views)
         cache = work_dir / f"photos-{views}-{view_area:g}"
         made = {"clips": clips, "clip_sec": clip_sec, "module": teacher_module}

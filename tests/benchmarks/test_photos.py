@@ -7,12 +7,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import photo_runs
+from benchmarks import feature_distances, photo_runs
 from benchmarks.own_teacher import is_near, write_clips
-from benchmarks.photo_conditions import BASE, CONDITIONS, chosen_conditions, parse_condition
+from benchmarks.photo_conditions import BASE, CONDITIONS, DISTANCES, chosen_conditions, parse_condition
 from benchmarks.photo_figures import difference, markdown, photo_figures
 from benchmarks.photo_runs import training_config
 from benchmarks.photos import main
+from embedonce.models.losses import registry
 from tests.support import small_students
 from tests.support.numpy_teacher import write_teacher
 from tests.support.videos import write_video
@@ -113,6 +114,17 @@ def test_conditions_are_chosen_by_name_and_added_from_the_command_line():
 def test_conditions_that_cannot_be_read_are_refused(text, words):
     with pytest.raises(ValueError, match=f"--condition {text}: {words}"):
         parse_condition(text)
+
+
+def test_a_weight_of_a_distance_that_is_not_used_is_none_of_the_settings(tmp_path, monkeypatch):
+    plain = photo_runs._settings(training_config(tmp_path, tmp_path, "K=8", {}, 0))
+    monkeypatch.setattr(registry, "_terms", dict(registry._terms))
+    feature_distances.register()
+    feature_distances.register()  # once is enough
+    assert photo_runs._settings(training_config(tmp_path, tmp_path, "K=8", {}, 0)) == plain
+    assert {name for values in DISTANCES.values() for name in values} - {"alpha"} == feature_distances.WEIGHTS
+    used = [training_config(tmp_path, tmp_path, name, values, 0) for name, values in DISTANCES.items()]
+    assert all(len(photo_runs._settings(config)) == len(plain) + 1 for config in used)
 
 
 # -- whole runs --------------------------------------------------------------------------------------------------------
