@@ -12,11 +12,12 @@ SITE := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Drawn frames need no random views (docs/distillation.md), and without them the demo is done in minutes.
 # The page for browsers needs npm, which fetches the runtime once.
 COMMA := ,
 DEMO_FORMATS := fp32,fp16$(if $(shell command -v npm),$(COMMA)web)
 demo: $(READY) ## extract, train, evaluate, search, export on synthetic videos, and demo-ego4d (6 to 8 minutes)
-	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --cache-dir $(DEMO)/teacher_cache
+	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --views 0 --cache-dir $(DEMO)/teacher_cache
 	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 32 --batch-size 8 \
 	    --alpha 2 --beta 0.2 --student-size tiny --student-resolution 128 --frames-per-clip 2
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
@@ -30,7 +31,7 @@ demo-ego4d: $(READY) ## label a miniature of Ego4D with annotations of several k
 	$(PY) -m embedonce.pipeline.sources.ego4d_miniature.make $(DEMO)/ego4d
 	$(PY) cli.py plan-ego4d --data-dir $(DEMO)/ego4d
 	$(PY) cli.py extract-teacher --data-dir $(DEMO)/ego4d --cache-dir $(DEMO)/ego4d_cache --fps 4 \
-	    --annotations moments,fho-verbs,narrations --teacher-size demo
+	    --annotations moments,fho-verbs,narrations --teacher-size demo --views 0
 	$(PY) cli.py relabel --data-dir $(DEMO)/ego4d --cache-dir $(DEMO)/ego4d_cache --annotations fho-nouns,lta-verbs
 
 demo-teacher: $(READY) ## train the demo teacher's weights again (less than an hour)

@@ -87,7 +87,7 @@ def counted(path: VideoPath, folder: Path | None, cache_dir: Path) -> ReadCounte
     """What an extraction of this video alone reads. folder: that it is in; None for a remote one."""
     clip = Clip("v:0", "v", -math.inf, math.inf, 0, "train")
     source = Source(folder or Path(), "folder", (Video("v", path, "v"),), (clip,), ("cut",))
-    config = ExtractConfig(folder, False, cache_dir, decode_workers=1, fps=1.0)
+    config = ExtractConfig(folder, False, cache_dir, decode_workers=1, fps=1.0, views=0)
     with counting(folder) as counter:
         writer, *_ = extract(config, source, FakeTeacher)
     writer.close()

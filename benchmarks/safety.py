@@ -122,7 +122,7 @@ def safety_of_extraction(folder: Path, repeats: int) -> dict:
     write_video(folder / "videos" / "numbered.mp4", ROWS, size=(288, 512))
     source = union(open_sources(folder / "videos"))
     teacher = OpenClipTeacher(load_teacher(DEMO_TEACHER, "random", None, torch.device("cpu"), 0))
-    config = ExtractConfig(source.root, False, folder / "extracted", fps=30.0)
+    config = ExtractConfig(source.root, False, folder / "extracted", fps=30.0, views=0)
     shares, rates = [], []
     for _ in range(repeats):
         fresh(config.cache_dir)

@@ -49,7 +49,7 @@ def make_cache(folder: Path, num_clips: int) -> Path:
         writer.writeheader()
         writer.writerows(row for video in plan_videos(parameters) for row in rows(video))
     arguments = ("--manifest", folder / "clips.csv", "--cache-dir", folder / "cache", "--teacher-size", "demo")
-    run("extract-teacher", *arguments, "--embed-texts")
+    run("extract-teacher", *arguments, "--views", "0", "--embed-texts")
     return folder / "cache"
 
 

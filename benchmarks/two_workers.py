@@ -26,7 +26,8 @@ from benchmarks.unit_costs import commit_costs, teacher_costs, video_costs
 
 SHARD_FRAMES = 64
 COPIES = {"vp9, libvpx": (1, 2, 3, 4), "h264, x264's defaults": (1, 2)}  # kind -> copies of it in one video
-COMMAND = ("-m", "embedonce.cli", "extract-teacher", "--decode-workers", "1", "--fps", "1", "--batch-size", "16")
+OPTIONS = ("--decode-workers", "1", "--fps", "1", "--views", "0", "--batch-size", "16")
+COMMAND = ("-m", "embedonce.cli", "extract-teacher", *OPTIONS)
 
 
 def make_folder(work_dir: Path) -> Path:

@@ -66,7 +66,7 @@ def check_identity(requested: CacheIdentity, stored: CacheIdentity, root: object
     if differing := differences(requested, stored):
         raise IdentityMismatchError(
             f"{root} was made with other settings (in the cache -> requested): {'; '.join(differing)}. "
-            "Nothing was changed; use another --cache-dir for these settings"
+            "Nothing was changed; use another --cache-dir for these settings, or the options that it was made with"
         )
 
 

@@ -23,7 +23,10 @@ RESULTS = Path("results")
 # Data
 FPS = Option(default=2.0, help="Frames sampled per second of video.", group=DATA, range=ranges.FPS)
 VIEWS = Option(
-    default=0, help="Random crops stored per video, besides the evaluation crop.", group=DATA, range=ranges.VIEWS
+    default=4,
+    help="Random crops that are embedded, too, besides the evaluation crop; each takes the teacher as long. 0: none.",
+    group=DATA,
+    range=ranges.VIEWS,
 )
 SPLIT = Option(default="val", help="Split to evaluate.", group=DATA, choices=SPLITS)
 
