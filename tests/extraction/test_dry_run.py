@@ -70,7 +70,7 @@ def videos(originals, tmp_path) -> Path:
 
 OTHERS = {
     "fps": (["--fps", "8"], "fps: 2.0 -> 8.0"),
-    "views": (["--views", "2"], "num_views: 0 -> 2"),
+    "views": (["--views", "2"], "num_views: 4 -> 2"),
     "quality": (["--jpeg-quality", "95"], "jpeg_quality: 90 -> 95"),
     "short side": (["--canonical-short-side", "300"], "canonical_short_side: 256 -> 300"),
     "backend": (["--backend", "webdataset"], "backend: hdf5 -> webdataset"),

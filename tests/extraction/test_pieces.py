@@ -138,7 +138,7 @@ def run(monkeypatch, tmp_path) -> Callable[..., dict]:
 
     def extracted(source: Source, name: str, workers: int = 1, seed: int = 0, teacher=None, **changes) -> dict:
         monkeypatch.setitem(ENGINES, "local", partial(MixedEngine, seed=seed, workers=workers))
-        settings = {"backend": "hdf5", "shard_frames": 5, "batch_size": 4, "decode_workers": 2, "fps": 5.0}
+        settings = {"backend": "hdf5", "shard_frames": 5, "batch_size": 4, "decode_workers": 2, "fps": 5.0, "views": 0}
         config = ExtractConfig(source.root, False, tmp_path / name, **(settings | changes))
         writer, _, result = extract(config, source, lambda: teacher or FakeTeacher())
         attempts = writer.attempts()

@@ -60,7 +60,7 @@ def folder(tmp_path_factory) -> Path:
 
 def run(source: Source, cache_dir: Path, teacher=None, **changes):
     """(result, reader, teacher) of one extraction."""
-    settings = {"backend": "hdf5", "shard_frames": 5, "batch_size": 4, "decode_workers": 2, "fps": 3.0}
+    settings = {"backend": "hdf5", "shard_frames": 5, "batch_size": 4, "decode_workers": 2, "fps": 3.0, "views": 0}
     config = ExtractConfig(source.root, False, cache_dir, **(settings | changes))
     writer, teacher, result = extract(config, source, lambda: teacher or FakeTeacher())
     writer.close()

@@ -118,7 +118,7 @@ def test_values_that_no_view_can_have_are_refused():
         with pytest.raises(ValueError, match=f"--view-area must be {words}"):
             ExtractConfig(use_synthetic=True, views=2, view_area=value)
     with pytest.raises(ValueError, match="--view-area requires random crops to be stored: --views 1 or more"):
-        ExtractConfig(use_synthetic=True, view_area=0.2)
+        ExtractConfig(use_synthetic=True, views=0, view_area=0.2)
 
 
 def test_a_training_is_not_continued_on_a_cache_with_another_share(tmp_path):

@@ -105,7 +105,9 @@ def test_views_depend_on_their_number_the_seed_and_the_video(folder, tmp_path):
             expected = make_views(uid, size, 2, seed, teacher)
             np.testing.assert_array_equal(reader.timeline(uid).views, expected)
     assert not np.array_equal(make_views("a", (256, 640), 2, 0, teacher), make_views("a", (256, 640), 2, 7, teacher))
-    _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "none", seed=7)
+    usual = make_identity(ExtractConfig(folder, False, tmp_path), FakeTeacher())
+    assert usual.num_views == 4  # docs/distillation.md says what they are worth
+    _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "none", views=0, seed=7)
     assert reader.identity.view_seed == 0 and len(reader.timeline("a").views) == 1  # nothing was drawn
 
 

@@ -31,7 +31,9 @@ from tests.support.ego4d_files import U1, U2, U3, label, listed, moments_video, 
 
 
 def config_of(folder: Path, **changes) -> ExtractConfig:
-    return ExtractConfig(folder, False, folder / "c", teacher_size="demo", decode_workers=3, **changes)
+    return ExtractConfig(
+        folder, False, folder / "c", **({"teacher_size": "demo", "decode_workers": 3, "views": 0} | changes)
+    )
 
 
 def scanned(num_frames: int) -> ScanResults:

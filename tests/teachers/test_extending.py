@@ -103,7 +103,7 @@ def test_the_documented_teacher_extracts_relabels_and_verifies(module, videos, t
     cache = tmp_path / "cache"
     shown = call(
         "extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--teacher-module", module,
-        "--teacher-head", "fitted",
+        "--teacher-head", "fitted", "--views", "0",
     )  # fmt: skip
     assert "label set fitted: 2 classes, 6 clips" in shown
     reader = open_reader(cache)
@@ -122,7 +122,9 @@ def test_the_documented_teacher_extracts_relabels_and_verifies(module, videos, t
     new_process()
     assert "embedded 4 rows again: cosine 1.0" in call("verify-cache", *mine, "--recompute", 4)
 
-    shown = call("extract-teacher", "--data-dir", videos, *mine, "--teacher-head", "fitted")  # takes up the cache
+    shown = call(
+        "extract-teacher", "--data-dir", videos, *mine, "--teacher-head", "fitted", "--views", "0"
+    )  # takes up the cache
     assert "label set fitted: 2 classes, 6 clips" in shown
 
 
@@ -224,7 +226,7 @@ def test_estimates_use_the_shape_of_the_loader(monkeypatch, tmp_path):
             return 64, 1000
 
     registry.register("wide", Wide())
-    config = ExtractConfig(tmp_path, False, tmp_path / "c", teacher_model="wide:any")
+    config = ExtractConfig(tmp_path, False, tmp_path / "c", teacher_model="wide:any", views=0)
     demo = replace(config, teacher_model="demo-clip")
     assert overhead_bytes_per_row(config) - overhead_bytes_per_row(demo) == 2 * (1000 - 512)
 
