@@ -16,7 +16,7 @@ from embedonce.pipeline.training.settings import TrainConfig
 MIXING_FIELDS = ("evaluation_view_share", "evaluation_view_warmup")
 MEMORIZED = 1.3  # distance of the selection clips, relative to that of the training clips
 EPOCHS_IN_A_ROW = 2  # a single epoch may be chance
-FEWEST_EPOCHS, SMALLEST_SHARE = 8, 0.5  # that must be left of a run for random views to repay what they cost
+FEWEST_EPOCHS, SMALLEST_SHARE = 8, 0.25  # that must be left of a run for random views to repay what they cost
 
 History = Sequence[Mapping[str, float]]  # the log of each epoch of a student
 
