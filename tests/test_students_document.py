@@ -14,7 +14,7 @@ from embedonce.models.student_config import student_config
 from tests.support.documentation import ROOT, section, table_rows
 
 STUDENTS = ROOT / "docs" / "students.md"
-SIZES, LATENCY, ADVICE = (table_rows(section(STUDENTS, name)) for name in ("All sizes", "Latency", "At one look"))
+SIZES, LATENCY, ADVICE = (table_rows(section(STUDENTS, name)) for name in ("All sizes", "Latency", "At a glance"))
 
 
 def test_the_tables_list_all_sizes():
