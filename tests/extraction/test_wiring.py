@@ -408,7 +408,7 @@ def test_synthetic_videos_are_generated_as_configured(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_dry_run_depends_on_the_settings(folder, tmp_path):
     source = make_source(folder, ["a"])
-    usual = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, fps=10.0)
+    usual = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, fps=10.0, views=0)
 
     def told(**changes) -> str:
         return format_dry_run(dataclasses.replace(usual, **changes), {"": source}, lambda config: CallTime(6.0, 6.0))
