@@ -145,6 +145,11 @@ class ClipDataset(Dataset):
             yield from (unit for unit in units if unit not in seen)
             seen |= units.keys()
 
+    @property
+    def num_movable(self) -> int:
+        """The number of clips whose window can be moved: the others have no cached frames next to it."""
+        return sum(len(self._reached(number)) > len(rows) for number, rows in enumerate(self._rows))
+
     def _reached(self, number: int) -> range:
         """The rows that frames of a clip may be taken from in any epoch."""
         clip, share = self.clips[number], self.sampling.largest_shift

@@ -166,7 +166,22 @@ def datasets(
         log.warning("%s", warning)
     _check_labels(config, train_set, labels)
     _note_texts(train_set)
+    _note_shift(train_set)
     return train_set, selection_set
+
+
+def _note_shift(train_set: ClipDataset) -> None:
+    """Log how many windows --time-shift can move: none, if the cache has frames of the clips alone."""
+    share = train_set.sampling.largest_shift
+    if not share:
+        return
+    movable = train_set.num_movable
+    if movable:
+        log.info("--time-shift %g can move %d of %d training clips", share, movable, len(train_set))
+    else:
+        log.warning(
+            "--time-shift %g has no effect: the cache has no frames just before and after the training clips", share
+        )
 
 
 def _note_texts(train_set: ClipDataset) -> None:
