@@ -3,10 +3,12 @@
     python cli.py extract-teacher --use-synthetic --num-samples 4000 --teacher-size demo --views 8 --cache-dir CACHE
     python -m benchmarks.ablate --cache-dir CACHE
 
-Finished runs are kept in the work folder and not repeated. Differences are paired by held-out clip, of
-means over seeds, with 95 % bootstrap intervals over videos.
+Random views are used from the first step on, where train-student would wait until clips are memorized: --views 0 is its
+recipe for clips that are not. Finished runs are kept in the work folder and not repeated. Differences are paired by
+held-out clip, of means over seeds, with 95 % bootstrap intervals over videos.
 """
 
+import hashlib
 import json
 import multiprocessing
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks import feature_distances
 from benchmarks.ablation import Condition, train_once
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
@@ -23,7 +26,7 @@ from embedonce.models.names import ATTENTION, MEAN, PROJECTIONS
 from embedonce.pipeline.metrics.bootstrap_intervals import paired_difference
 
 SEVERAL, ONE = (0, 1, 2), (0,)
-FULL = Condition("all, K=8")
+FULL = Condition("all")
 
 
 def only(**weights: float) -> dict[str, float]:
@@ -32,10 +35,11 @@ def only(**weights: float) -> dict[str, float]:
 
 
 IN_TIME = [(ATTENTION, 0.1), (MEAN, 0.0), (MEAN, 0.1)]  # "all, K=0" has attention and is not moved
+OTHER_FEATURES = ("clip_distance", "frame_distance", "smooth_l1", "centered", "relational")  # in place of alpha's term
 
 CONDITIONS: list[tuple[Condition, tuple[int, ...]]] = [
     (FULL, SEVERAL),
-    *((Condition(f"all, K={views}", views=views), SEVERAL) for views in (0, 1, 4)),
+    *((Condition(f"all, K={views}", views=views), SEVERAL) for views in (0, 1, 4, 8)),
     (Condition("labels only", weights=only(gamma=1.0)), SEVERAL),
     (Condition("response only", weights={"alpha": 0.0, "gamma": 0.0}), ONE),
     (Condition("feature only", weights={"beta": 0.0, "gamma": 0.0}), ONE),
@@ -47,17 +51,15 @@ CONDITIONS: list[tuple[Condition, tuple[int, ...]]] = [
     (Condition("10 % of labels, all", labels=0.1), SEVERAL),
     (Condition("teacher in the loop, same views", teacher="live"), SEVERAL),
     (Condition("teacher in the loop, fresh views", teacher="fresh"), SEVERAL),
-    *(
-        (Condition(f"projection {name}", projection=name), ONE)
-        for name in ("linear", "linear-norm", "linear-norm-gelu")
-    ),
+    *((Condition(f"projection {name}", projection=name), ONE) for name in PROJECTIONS[1:]),
+    *((Condition(name, weights={"alpha": 0.0, f"{name}_weight": 1.0}), ONE) for name in OTHER_FEATURES),
     *((Condition(f"{pool}, shift={s:g}", views=0, pooling=pool, time_shift=s), SEVERAL) for pool, s in IN_TIME),
     *((Condition(f"T={t:g}", temperature=t), ONE) for t in (1.0, 2.0)),
     (Condition("int8 blocks", blocks=True), ONE),
 ]
 COMPARED = [  # differences reported: first minus second
-    *((FULL.name, f"all, K={views}") for views in (0, 1, 4)),
-    ("all, K=4", "all, K=0"),
+    *((f"all, K={views}", "all, K=0") for views in (1, 4, 8)),
+    *((f"all, K={views}", "all, K=1") for views in (4, 8)),
     (FULL.name, "labels only"),
     ("10 % of labels, all", "10 % of labels, labels only"),
     (FULL.name, "teacher in the loop, same views"),
@@ -65,7 +67,7 @@ COMPARED = [  # differences reported: first minus second
     *((FULL.name, name) for name in ("response only", "feature only", "feature and response", "feature and labels")),
     *((name, "labels only") for name in ("feature and labels", "beta=0.03", "beta=0.3", "beta=1", "gamma=2")),
     *((FULL.name, f"projection {name}") for name in PROJECTIONS[1:]),
-    *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks")),
+    *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks", *OTHER_FEATURES)),
     *(("all, K=0", f"{pool}, shift={share:g}") for pool, share in IN_TIME),
 ]
 _loaded: list[Clips] = []
@@ -74,6 +76,7 @@ _loaded: list[Clips] = []
 def _load(setting: Setting) -> None:
     import torch
 
+    feature_distances.register()
     torch.set_num_threads(1 if setting.device != "cpu" else torch.get_num_threads())
     _loaded[:] = [Clips(setting, "train", None).load(), Clips(setting, "held-out", 1).load()]
 
@@ -87,7 +90,9 @@ def _work(task: tuple[Condition, int]) -> tuple[str, dict]:
 
 def run_all(setting: Setting, jobs: int, seconds: float, only: str) -> dict[str, dict]:
     """Do the missing runs, `jobs` at a time, until time is up; returns all finished runs by `condition|seed`."""
-    path = setting.work_dir / "runs.jsonl"
+    shared = {name: str(value) for name, value in vars(setting).items() if name not in ("work_dir", "device")}
+    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]
+    path = setting.work_dir / f"runs-{digest}.jsonl"  # one file for each setting
     lines = path.read_text().splitlines() if path.exists() else []
     done = dict(map(json.loads, lines))
     tasks = [(c, s) for c, seeds in CONDITIONS for s in seeds if only in c.name and f"{c.name}|{s}" not in done]
@@ -165,6 +170,14 @@ def _differences(means: dict, videos: list[str]) -> dict:
 @click.option("--batch-size", type=int, default=32, show_default=True)
 @click.option("--lr", type=float, default=2e-3, show_default=True)
 @click.option(
+    "--views",
+    "num_views",
+    type=int,
+    default=8,
+    show_default=True,
+    help="Random views from the first step on, unless a condition sets them.",
+)
+@click.option(
     "--beta",
     type=float,
     default=0.1,
@@ -176,6 +189,7 @@ def _differences(means: dict, videos: list[str]) -> dict:
 @click.option("--seconds", type=float, default=1e9, help="Time limit; run again to continue.")
 @click.option("--only", default="", help="Run only conditions whose name contains this.")
 def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, beta: float, **settings):
+    feature_distances.register()
     work_dir.mkdir(parents=True, exist_ok=True)
     setting = Setting(cache_dir, work_dir, **settings, weights={"beta": beta})
     sides = [Clips(setting, "train", None), Clips(setting, "held-out", 1)]

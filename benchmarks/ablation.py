@@ -30,14 +30,14 @@ INT8_BLOCK = 32
 class Condition:
     """What runs differ in.
 
-    weights: of loss terms, by option; others are those of the setting, then the defaults. labels: share of training
-    videos whose labels are kept. pooling, time_shift: as the options of train-student. blocks: embeddings rounded to
-    int8 blocks. teacher: "cached"; "live", run in every step on the stored views; "fresh", run in every step on a new
-    random crop.
+    views: random ones, from the first step on; None: as many as the setting says. weights: of loss terms, by option;
+    others are those of the setting, then the defaults. labels: share of training videos whose labels are kept.
+    pooling, time_shift: as the options of train-student. blocks: embeddings rounded to int8 blocks. teacher: "cached";
+    "live", run in every step on the stored views; "fresh", run in every step on a new random crop.
     """
 
     name: str
-    views: int = 8
+    views: int | None = None
     weights: dict[str, float] = field(default_factory=dict)
     temperature: float = 4.0
     projection: str = "linear"
@@ -124,7 +124,8 @@ class Source:
 
     def batch(self, indexes: list[int], epoch: int) -> dict:
         """Collated items of a ClipDataset for these clips."""
-        batch = self.clips.batch(indexes, self.condition.views, self.seed, epoch, self.condition.time_shift)
+        views = self.clips.setting.num_views if self.condition.views is None else self.condition.views
+        batch = self.clips.batch(indexes, views, self.seed, epoch, self.condition.time_shift)
         hidden = torch.from_numpy(~self.is_labeled[indexes]).to(batch["label"].device)
         batch["label"] = batch["label"].masked_fill(hidden, -1)
         if self.canonical is not None:

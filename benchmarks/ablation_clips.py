@@ -19,7 +19,7 @@ from embedonce.pipeline.frames import canonical_frame
 
 @dataclass(frozen=True)
 class Setting:
-    """What all runs share. weights: of loss terms, by option; conditions may override them."""
+    """What all runs share, unless conditions override num_views or weights (of loss terms, by option)."""
 
     cache_dir: Path
     work_dir: Path
@@ -30,6 +30,7 @@ class Setting:
     epochs: int = 40
     batch_size: int = 32
     lr: float = 2e-3
+    num_views: int = 8
     weights: dict[str, float] = field(default_factory=dict)
     device: str = "cpu"
 

@@ -1,6 +1,7 @@
-"""Other distances between the embeddings of student and teacher, as loss terms for benchmarks/photos.py --distances.
+"""Other distances between the embeddings of student and teacher, as loss terms of benchmarks/photos.py and ablate.py.
 
-Each is of a clip's embedding, and has a weight option of its own, 0 unless a condition sets it.
+Each is of a clip's embedding unless its name says frames, and has a weight option of its own, 0 unless a condition sets
+it. clip_distance and frame_distance are the two halves of the feature term.
 """
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch.nn.functional import normalize, smooth_l1_loss
 from embedonce.models.heads import masked_mean
 from embedonce.models.losses import registry
 from embedonce.models.losses.batch import Targets
+from embedonce.models.losses.feature import feature_loss
 from embedonce.models.losses.term import LossFunction, LossSettings, LossTerm, MeanOver, WeightOption
 from embedonce.models.student_output import StudentOutput
 
@@ -49,7 +51,23 @@ def relational(output: StudentOutput, targets: Targets, settings: LossSettings) 
     return ((student @ student.T - teacher @ teacher.T).square().sum(-1).mean(),)
 
 
-TERMS: dict[str, LossFunction] = {"smooth_l1": smooth_l1, "centered": centered, "relational": relational}
+def clip_distance(output: StudentOutput, targets: Targets, settings: LossSettings) -> tuple[Tensor]:
+    """The feature term of clips alone."""
+    return (feature_loss(output, targets, settings)[1],)
+
+
+def frame_distance(output: StudentOutput, targets: Targets, settings: LossSettings) -> tuple[Tensor]:
+    """The feature term of frames alone."""
+    return (feature_loss(output, targets, settings)[0],)
+
+
+TERMS: dict[str, LossFunction] = {
+    "smooth_l1": smooth_l1,
+    "centered": centered,
+    "relational": relational,
+    "clip_distance": clip_distance,
+    "frame_distance": frame_distance,
+}
 WEIGHTS = {f"{name}_weight" for name in TERMS}  # options
 
 
@@ -59,4 +77,5 @@ def register() -> None:
     for name, function in TERMS.items():
         if name not in known:
             option = WeightOption(f"{name}_weight", 0.0, f"Weight of the {name} term.")
-            registry.register(LossTerm(name, option, function, (MeanOver.CLIPS,), is_sum_of_clips=False))
+            over = MeanOver.FRAMES if name == "frame_distance" else MeanOver.CLIPS
+            registry.register(LossTerm(name, option, function, (over,), is_sum_of_clips=False))

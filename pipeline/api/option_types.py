@@ -103,6 +103,7 @@ class TrainOptions(TypedDict, total=False):
     teachers: str | None
     temperature: float
     class_weights: str
+    selection: bool
     sampler: str
     report_to: str
     tensorboard: bool

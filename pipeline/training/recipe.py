@@ -131,11 +131,12 @@ def datasets(
 ) -> tuple[ClipDataset, ClipDataset]:
     """(training clips, selection clips): a tenth of the training videos, with clips of all classes, is for selection.
 
+    With --no-selection, all are for training.
     teachers: whose embeddings they have. InputError if no clip, or no label that a term needs, is left for training, or
     if one of the teachers has not embedded all frames.
     """
     clips = [clip for clip in labels.clips if clip.split == "train"]
-    kept = selection_of(reader, clips)
+    kept = selection_of(reader, clips) if config.selection else frozenset()
     sampling = _sampling(config, reader)
     still = dataclasses.replace(sampling, random=False)
     with_texts = uses(loss_settings(**config.loss_weights), Need.TEXTS)
@@ -162,6 +163,8 @@ def datasets(
         "selection": selection_set.clips,
         "validation": validation,
     }
+    if not config.selection:
+        del parts["selection"]
     if warning := missing_classes(labels, parts):
         log.warning("%s", warning)
     _check_labels(config, train_set, labels)

@@ -191,6 +191,13 @@ class TrainConfig(Settings):
         group=LOSS,
         choices=choices.CLASS_WEIGHTS,
     )
+    selection: bool = setting(
+        True,
+        "Hold out a tenth of the training recordings to choose the best epoch and to fit the temperature. "
+        "--no-selection: train on them, too, on random views from the start; the epoch with the lowest training loss "
+        "is the best.",
+        group=TRAINING,
+    )
     sampler: str = setting(
         "epoch",
         "Clips of an epoch. epoch: every clip exactly once; balanced: as many clips, equally many of each class, so "

@@ -41,6 +41,15 @@ def test_values_by_hand():
     assert distance("relational", collapsed, teacher) == pytest.approx(4)
 
 
+def test_the_halves_of_the_feature_term_see_clips_and_frames_alone():
+    frames = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])  # of one clip
+    targets = Targets(frames, None, torch.tensor([-1]), torch.ones(1, 2, dtype=torch.bool))
+    nothing = torch.zeros(1, 0)
+    swapped = StudentOutput(frames.flip(1), torch.tensor([[1.0, 1.0]]), nothing[:, None], nothing)
+    halves = [float(TERMS[name](swapped, targets, SETTINGS)[0]) for name in ("clip_distance", "frame_distance")]
+    assert halves == pytest.approx([0, 2], abs=1e-6)
+
+
 def test_a_student_of_the_mean_alone_is_near_but_not_once_centered():
     generator = torch.Generator().manual_seed(0)
     teacher = normalize(torch.randn(64, 16, generator=generator) * 0.3 + 1, dim=1)

@@ -313,6 +313,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "--class-weights balanced",
             BALANCE + "test_weights_are_those_of_the_clips_that_are_trained_on",
         ),
+        "selection": ("--no-selection", "training/test_without_selection.py::test_all_clips_are_trained_on"),
         "sampler": ("--sampler balanced", BALANCE + "test_the_plan_of_a_balanced_epoch"),
         "accumulate_steps": ("--accumulate-steps 3", BY_HAND),
         "patience": ("--patience 3", TRAINING + "test_patience_counts_epochs_since_the_best_across_resumes"),

@@ -594,7 +594,7 @@ def test_every_setting_that_changes_results_identifies_the_run(tiny, tmp_path, m
         "amp": False,
     }
     others |= {"class_weights": "balanced", "sampler": "balanced", "text_weight": 0.5, "teachers": "first:2"}
-    others |= {"evaluation_view_share": 0.5, "evaluation_view_warmup": 0.5, "pooling": "mean"}
+    others |= {"evaluation_view_share": 0.5, "evaluation_view_warmup": 0.5, "pooling": "mean", "selection": False}
     others |= CHANGES | {"ema": 0.9, "student_pretrained": True, "plugin_weights": {"extra_weight": 0.5}}
     monkeypatch.setattr(registry, "_terms", dict(registry._terms))
     registry.register(replace(TASK, name="extra", weight=WeightOption("extra_weight", 0.0, "Weight of a plug-in.")))
