@@ -5,7 +5,8 @@
 One pass over the same clips in each way, all ways in turns, medians: the student on tensors that are ready; from the
 cache, with frames decoded or kept in memory (--preload); two students from the cache; and with the teacher in the loop:
 frames decoded from video (as an extraction does, skipping what they do not need), embedded by the teacher, and learned
-by the student. Videos are synthetic; the teacher is the demo's unless --teacher names another one, which is downloaded.
+by the student. Videos are synthetic; the teacher is the demo's unless --teacher names another one. Its weights are then
+random, as its speed does not depend on them.
 """
 
 import os
@@ -26,6 +27,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.models.device import choose_device
 from embedonce.models.losses.registry import loss_settings
+from embedonce.models.names import RANDOM_WEIGHTS
 from embedonce.models.student import build_student
 from embedonce.models.student_config import student_config
 from embedonce.pipeline.clips.batch import ClipBatch
@@ -202,6 +204,8 @@ def main(work_dir: Path, teacher: str, students: str, repeats: int, **options) -
     """Measure, and end with one line of JSON."""
     options["device"] = choose_device(options["device"])
     extract = {"teacher_size": teacher, "views": FEW_VIEWS, "device": str(options["device"])}
+    if teacher != "demo":
+        extract |= {"teacher_weights": RANDOM_WEIGHTS}
     num_samples = 2 * options["clips"]  # some are held out
     cache, videos = make_cache(work_dir / f"training-{num_samples}", num_samples, extract)
     loaded = load_teacher(ExtractConfig(work_dir, True, cache, **extract))
