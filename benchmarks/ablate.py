@@ -88,14 +88,15 @@ def _work(task: tuple[Condition, int]) -> tuple[str, dict]:
     return f"{condition.name}|{seed}", result | {"seconds": time.perf_counter() - start}
 
 
-def run_all(setting: Setting, jobs: int, seconds: float, only: str) -> dict[str, dict]:
+def run_all(setting: Setting, jobs: int, seconds: float, only: str, num_seeds: int) -> dict[str, dict]:
     """Do the missing runs, `jobs` at a time, until time is up; returns all finished runs by `condition|seed`."""
     shared = {name: str(value) for name, value in vars(setting).items() if name not in ("work_dir", "device")}
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]
     path = setting.work_dir / f"runs-{digest}.jsonl"  # one file for each setting
     lines = path.read_text().splitlines() if path.exists() else []
     done = dict(map(json.loads, lines))
-    tasks = [(c, s) for c, seeds in CONDITIONS for s in seeds if only in c.name and f"{c.name}|{s}" not in done]
+    chosen = [(c, seed) for c, seeds in CONDITIONS if only in c.name for seed in seeds[:num_seeds]]
+    tasks = [(c, seed) for c, seed in chosen if f"{c.name}|{seed}" not in done]
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(jobs, _load, (setting,)) as pool, path.open("a") as file:
         waiting = pool.imap_unordered(_work, tasks)
@@ -188,7 +189,8 @@ def _differences(means: dict, videos: list[str]) -> dict:
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seconds", type=float, default=1e9, help="Time limit; run again to continue.")
 @click.option("--only", default="", help="Run only conditions whose name contains this.")
-def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, beta: float, **settings):
+@click.option("--seeds", default=3, show_default=True, help="At most so many runs of a condition.")
+def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, seeds: int, beta: float, **settings):
     feature_distances.register()
     work_dir.mkdir(parents=True, exist_ok=True)
     setting = Setting(cache_dir, work_dir, **settings, weights={"beta": beta})
@@ -199,7 +201,7 @@ def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, 
     held_out.check()
     videos = [clip.video_uid for clip in held_out.dataset.clips]
     click.echo(f"{len(sides[0].dataset)} training clips, {len(videos)} held out")
-    done = run_all(setting, jobs, seconds, only)
+    done = run_all(setting, jobs, seconds, only, seeds)
     figures = report(done, videos, _teacher_top1(held_out))
     finish("ablate", {**figures, "clips": [len(sides[0].dataset), len(videos)], **machine("torch", "timm", "numpy")})
 
