@@ -95,7 +95,13 @@ def run_all(setting: Setting, jobs: int, seconds: float, only: str, num_seeds: i
     path = setting.work_dir / f"runs-{digest}.jsonl"  # one file for each setting
     lines = path.read_text().splitlines() if path.exists() else []
     done = dict(map(json.loads, lines))
-    chosen = [(c, seed) for c, seeds in CONDITIONS if only in c.name for seed in seeds[:num_seeds]]
+    is_name = any(condition.name == only for condition, _ in CONDITIONS)
+    chosen = [
+        (condition, seed)
+        for condition, seeds in CONDITIONS
+        if (condition.name == only if is_name else only in condition.name)
+        for seed in seeds[:num_seeds]
+    ]
     tasks = [(c, seed) for c, seed in chosen if f"{c.name}|{seed}" not in done]
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(jobs, _load, (setting,)) as pool, path.open("a") as file:
@@ -188,7 +194,7 @@ def _differences(means: dict, videos: list[str]) -> dict:
 @click.option("--jobs", type=int, default=1, show_default=True, help="Concurrent runs.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seconds", type=float, default=1e9, help="Time limit; run again to continue.")
-@click.option("--only", default="", help="Run only conditions whose name contains this.")
+@click.option("--only", default="", help="Run only the condition of this name, or those whose names contain it.")
 @click.option("--seeds", default=3, show_default=True, help="At most so many runs of a condition.")
 def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, seeds: int, beta: float, **settings):
     feature_distances.register()
