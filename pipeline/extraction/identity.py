@@ -10,6 +10,7 @@ import socket
 from dataclasses import replace
 from typing import Any
 
+from embedonce.cache.errors import IdentityMismatchError
 from embedonce.cache.schema import DEFAULT_VIEW_AREA, CacheIdentity, TeacherIdentity, format_version_for
 from embedonce.cache.store import check_identity, has_cache, read_identity
 from embedonce.models.errors import ModelOptionError
@@ -19,6 +20,18 @@ from embedonce.pipeline.video.container import DECODERS
 
 RECORDED_LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "timm", "onnxruntime", "h5py")
 MIN_SHORT_SIDE = 256  # pixels
+OPTIONS = {  # of extract-teacher, by the field of the identity that they set
+    "backend": "--backend",
+    "canonical_short_side": "--canonical-short-side",
+    "jpeg_quality": "--jpeg-quality",
+    "num_views": "--views",
+    "view_seed": "--seed",
+    "decoder": "--decoder",
+    "sampling": "--sampling",
+    "fps": "--fps",
+    "snap_tolerance": "--snap-tolerance",
+    "view_area": "--view-area",
+}
 
 
 def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
@@ -61,7 +74,7 @@ def check_settings(config: ExtractConfig) -> None:
     """IdentityMismatchError if the existing cache was made with other settings, whatever its teacher."""
     if has_cache(config.cache_dir):
         stored = read_identity(config.cache_dir)
-        check_identity(identity_with(config, stored.teacher), stored, config.cache_dir)
+        _check(config, stored.teacher, stored)
 
 
 def check_teacher_name(config: ExtractConfig, name: str, weights: str) -> None:
@@ -71,7 +84,25 @@ def check_teacher_name(config: ExtractConfig, name: str, weights: str) -> None:
     stored = read_identity(config.cache_dir)
     activation = config.teacher_activation or stored.teacher.activation
     configured = replace(stored.teacher, name=name, weights=weights, activation=activation)
-    check_identity(identity_with(config, configured), stored, config.cache_dir)
+    _check(config, configured, stored)
+
+
+def _check(config: ExtractConfig, teacher: TeacherIdentity, stored: CacheIdentity) -> None:
+    """IdentityMismatchError, which ends with the options to give, if the settings are not those of the cache."""
+    requested = identity_with(config, teacher)
+    try:
+        check_identity(requested, stored, config.cache_dir)
+    except IdentityMismatchError as error:
+        needed = _needed_options(requested, stored)
+        raise IdentityMismatchError(f"{error}: {needed}" if needed else str(error)) from None
+
+
+def _needed_options(requested: CacheIdentity, stored: CacheIdentity) -> str:
+    """The options, with the values of the cache, that the settings differ in. Empty if they differ in others alone."""
+    decoders = {name: value for value, name in DECODERS.items()}
+    values = vars(stored) | {"decoder": decoders.get(stored.decoder)}
+    changed = [name for name in OPTIONS if getattr(stored, name) != getattr(requested, name)]
+    return " ".join(f"{OPTIONS[name]} {values[name]}" for name in changed if values[name] is not None)
 
 
 def provenance(teacher: Teacher) -> dict[str, Any]:
