@@ -17,6 +17,8 @@ PLAIN = RANDOM | ADAMW | {"jitter": 0.0}  # without what the defaults have gaine
 CONDITIONS: dict[str, Overrides] = {
     "K=8": {},
     **{f"K={views}": {"views": views} for views in (0, 1, 4, 16)},
+    "no selection": {"selection": False},
+    "no selection, lr 0.004": {"selection": False, "lr": 4e-3},
     "random from the start": RANDOM,
     "AdamW": ADAMW,
     "plain, mlp": PLAIN | {"projection": "mlp"},
@@ -28,6 +30,7 @@ CONDITIONS: dict[str, Overrides] = {
     **{f"jitter {strength:g}": {"jitter": strength} for strength in (0.0, 0.5)},
     **{f"ema {decay:g}": {"ema": decay} for decay in (0.99, 0.999)},
     **{f"lr {rate:g}": {"lr": rate} for rate in (1e-3, 4e-3)},
+    "pooling mean": {"pooling": "mean"},
     **{f"weight decay {decay:g}": {"weight_decay": decay} for decay in (0.05, 0.8)},
     **{f"{epochs} epochs, K=8": {"epochs": epochs} for epochs in (10, 160)},
     **{f"{epochs} epochs, K=0": {"epochs": epochs, "views": 0} for epochs in (10, 160)},
