@@ -105,10 +105,19 @@ class ViewMixing:
         if self.waits:
             at_least = f"for at least {first} {of_all} and " if first else ""
             return f"views: the evaluation crop alone {at_least}until clips are memorized, then {self._random_ones}"
+        if self.starts_random and share is None:
+            return (
+                f"views: {self._random_ones} from the start, as {self._why_not_compared} to tell when they are needed; "
+                "where clips look alike, a short run learns more with --views 0"
+            )
         parts = [f"the evaluation crop alone in the first {first} {of_all}"] if first else []
         if share and first < self.config.epochs:
             parts.append(f"the evaluation crop in place of {share:.0%} of {self._random_ones}")
         return f"views: {', then '.join(parts)}" if parts else None
+
+    @property
+    def _why_not_compared(self) -> str:
+        return "there is no feature term" if self.num_selection_clips else "there are no selection clips"
 
     @property
     def _random_ones(self) -> str:

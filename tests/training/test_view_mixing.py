@@ -138,6 +138,21 @@ def test_the_log_says_how_views_are_mixed(tiny, tmp_path):
     assert "--evaluation-view-share 0.25 and --evaluation-view-warmup 0.3, as" in str(line(**first | share, views=0))
 
 
+@pytest.mark.parametrize(
+    ("options", "clips", "reason"),
+    [({}, 0, "there are no selection clips"), ({"alpha": 0.0}, 3, "there is no feature term")],
+)
+def test_the_log_says_why_a_run_does_not_wait(tiny, tmp_path, options, clips, reason):
+    described = ViewMixing(settings(tiny, tmp_path, epochs=10, **options), 8, clips).describe()
+    assert described == (
+        f"views: 8 random views from the start, as {reason} to tell when they are needed; where clips look alike, a "
+        "short run learns more with --views 0"
+    )
+    chosen = settings(tiny, tmp_path, epochs=10, evaluation_view_share=0.0, **options)
+    assert ViewMixing(chosen, 8, clips).describe() is None
+    assert ViewMixing(settings(tiny, tmp_path, epochs=10, views=0, **options), 8, clips).describe() is None
+
+
 @pytest.mark.integration
 def test_options_without_effect_are_logged_and_change_nothing(tiny, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "embedonce"):
