@@ -58,17 +58,12 @@ CONDITIONS: list[tuple[Condition, tuple[int, ...]]] = [
     (Condition("int8 blocks", blocks=True), ONE),
 ]
 COMPARED = [  # differences reported: first minus second
+    *((condition.name, FULL.name) for condition, _ in CONDITIONS if condition is not FULL),
     *((f"all, K={views}", "all, K=0") for views in (1, 4, 8)),
     *((f"all, K={views}", "all, K=1") for views in (4, 8)),
-    (FULL.name, "labels only"),
     ("10 % of labels, all", "10 % of labels, labels only"),
-    (FULL.name, "teacher in the loop, same views"),
-    (FULL.name, "teacher in the loop, fresh views"),
-    *((FULL.name, name) for name in ("response only", "feature only", "feature and response", "feature and labels")),
     *((name, "labels only") for name in ("feature and labels", "beta=0.03", "beta=0.3", "beta=1", "gamma=2")),
-    *((FULL.name, f"projection {name}") for name in PROJECTIONS[1:]),
-    *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks", *OTHER_FEATURES)),
-    *(("all, K=0", f"{pool}, shift={share:g}") for pool, share in IN_TIME),
+    *((f"{pool}, shift={share:g}", "all, K=0") for pool, share in IN_TIME),
 ]
 _loaded: list[Clips] = []
 

@@ -78,7 +78,7 @@ class TrainConfig(Settings):
         "one.",
         group=CACHE,
         range=ranges.SHARE,
-        default_text="1 until a student memorizes its training clips, then 0",
+        default_text="1 until a student memorizes its training clips, then 0; 0 with --no-selection",
     )
     evaluation_view_warmup: float = setting(
         0.0,
@@ -193,9 +193,9 @@ class TrainConfig(Settings):
     )
     selection: bool = setting(
         True,
-        "Hold out a tenth of the training recordings to choose the best epoch and to fit the temperature. "
-        "--no-selection: train on them, too, on random views from the start; the epoch with the lowest training loss "
-        "is the best.",
+        "Hold out a tenth of the training recordings to choose the best epoch and to calibrate the student. "
+        "--no-selection: train on these, too, with random views from the start unless set otherwise; the epoch with "
+        "the lowest training loss is the best, and nothing is calibrated.",
         group=TRAINING,
     )
     sampler: str = setting(

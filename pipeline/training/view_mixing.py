@@ -107,8 +107,8 @@ class ViewMixing:
             return f"views: the evaluation crop alone {at_least}until clips are memorized, then {self._random_ones}"
         if self.starts_random and share is None:
             return (
-                f"views: {self._random_ones} from the start, as {self._why_not_compared} to tell when they are needed; "
-                "where clips look alike, a short run learns more with --views 0"
+                f"views: {self._random_ones} from the start, because without {self._lacking} nothing shows when they "
+                "are needed; if clips look alike, a short run may learn more with --views 0"
             )
         parts = [f"the evaluation crop alone in the first {first} {of_all}"] if first else []
         if share and first < self.config.epochs:
@@ -116,8 +116,9 @@ class ViewMixing:
         return f"views: {', then '.join(parts)}" if parts else None
 
     @property
-    def _why_not_compared(self) -> str:
-        return "there is no feature term" if self.num_selection_clips else "there are no selection clips"
+    def _lacking(self) -> str:
+        """What there would have to be to compare distances."""
+        return "the feature term" if self.num_selection_clips else "selection clips"
 
     @property
     def _random_ones(self) -> str:

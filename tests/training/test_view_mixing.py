@@ -139,14 +139,14 @@ def test_the_log_says_how_views_are_mixed(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "clips", "reason"),
-    [({}, 0, "there are no selection clips"), ({"alpha": 0.0}, 3, "there is no feature term")],
+    ("options", "clips", "lacking"),
+    [({}, 0, "selection clips"), ({"alpha": 0.0}, 3, "the feature term")],
 )
-def test_the_log_says_why_a_run_does_not_wait(tiny, tmp_path, options, clips, reason):
+def test_the_log_says_why_a_run_does_not_wait(tiny, tmp_path, options, clips, lacking):
     described = ViewMixing(settings(tiny, tmp_path, epochs=10, **options), 8, clips).describe()
     assert described == (
-        f"views: 8 random views from the start, as {reason} to tell when they are needed; where clips look alike, a "
-        "short run learns more with --views 0"
+        f"views: 8 random views from the start, because without {lacking} nothing shows when they are needed; if clips "
+        "look alike, a short run may learn more with --views 0"
     )
     chosen = settings(tiny, tmp_path, epochs=10, evaluation_view_share=0.0, **options)
     assert ViewMixing(chosen, 8, clips).describe() is None
