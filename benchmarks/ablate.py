@@ -21,6 +21,7 @@ from benchmarks import feature_distances
 from benchmarks.ablation import Condition, train_once
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
+from embedonce.cache.store import open_reader
 from embedonce.models.losses.registry import loss_terms
 from embedonce.models.names import ATTENTION, MEAN, PROJECTIONS
 from embedonce.pipeline.metrics.bootstrap_intervals import paired_difference
@@ -85,19 +86,10 @@ def _work(task: tuple[Condition, int]) -> tuple[str, dict]:
 
 def run_all(setting: Setting, jobs: int, seconds: float, only: str, num_seeds: int) -> dict[str, dict]:
     """Do the missing runs, `jobs` at a time, until time is up; returns all finished runs by `condition|seed`."""
-    shared = {name: str(value) for name, value in vars(setting).items() if name not in ("work_dir", "device")}
-    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]
-    path = setting.work_dir / f"runs-{digest}.jsonl"  # one file for each setting
+    path = _runs_file(setting)
     lines = path.read_text().splitlines() if path.exists() else []
     done = dict(map(json.loads, lines))
-    is_name = any(condition.name == only for condition, _ in CONDITIONS)
-    chosen = [
-        (condition, seed)
-        for condition, seeds in CONDITIONS
-        if (condition.name == only if is_name else only in condition.name)
-        for seed in seeds[:num_seeds]
-    ]
-    tasks = [(c, seed) for c, seed in chosen if f"{c.name}|{seed}" not in done]
+    tasks = [(c, seed) for c, seed in chosen_runs(only, num_seeds) if f"{c.name}|{seed}" not in done]
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(jobs, _load, (setting,)) as pool, path.open("a") as file:
         waiting = pool.imap_unordered(_work, tasks)
@@ -113,6 +105,36 @@ def run_all(setting: Setting, jobs: int, seconds: float, only: str, num_seeds: i
             file.flush()
             click.echo(f"{key}: top-1 {np.mean(result['right']):.4f}, {result['seconds']:.0f} s")
     return done
+
+
+def chosen_runs(only: str, num_seeds: int) -> list[tuple[Condition, int]]:
+    """(condition, seed) of the condition with this name, or of those whose names contain it; at most so many seeds."""
+    is_name = any(condition.name == only for condition, _ in CONDITIONS)
+    return [
+        (condition, seed)
+        for condition, seeds in CONDITIONS
+        if (condition.name == only if is_name else only in condition.name)
+        for seed in seeds[:num_seeds]
+    ]
+
+
+def check_views(setting: Setting, only: str) -> None:
+    """ClickException if a condition needs more random views than the cache has."""
+    stored = open_reader(setting.cache_dir).identity.num_views
+    for condition, _ in chosen_runs(only, 1):
+        needed = setting.num_views if condition.views is None else condition.views
+        if needed > stored:
+            raise click.ClickException(
+                f"condition {condition.name!r} needs {needed} random views, and {setting.cache_dir} has {stored}: give "
+                "--views, or choose conditions with --only"
+            )
+
+
+def _runs_file(setting: Setting) -> Path:
+    """The file of the finished runs with these settings; other settings have other files."""
+    shared = {name: str(value) for name, value in vars(setting).items() if name not in ("work_dir", "device")}
+    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]
+    return setting.work_dir / f"runs-{digest}.jsonl"
 
 
 def by_condition(done: dict[str, dict]) -> dict[str, dict[str, np.ndarray]]:
@@ -193,8 +215,9 @@ def _differences(means: dict, videos: list[str]) -> dict:
 @click.option("--seeds", default=3, show_default=True, help="At most so many runs of a condition.")
 def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, seeds: int, beta: float, **settings):
     feature_distances.register()
-    work_dir.mkdir(parents=True, exist_ok=True)
     setting = Setting(cache_dir, work_dir, **settings, weights={"beta": beta})
+    check_views(setting, only)
+    work_dir.mkdir(parents=True, exist_ok=True)
     sides = [Clips(setting, "train", None), Clips(setting, "held-out", 1)]
     for side in sides:
         side.prepare(multiprocessing.cpu_count())

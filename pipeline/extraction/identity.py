@@ -32,6 +32,7 @@ OPTIONS = {  # of extract-teacher, by the field of the identity that they set
     "snap_tolerance": "--snap-tolerance",
     "view_area": "--view-area",
 }
+OF_RANDOM_VIEWS = ("view_seed", "view_area")  # without effect where there are none
 
 
 def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
@@ -93,16 +94,20 @@ def _check(config: ExtractConfig, teacher: TeacherIdentity, stored: CacheIdentit
     try:
         check_identity(requested, stored, config.cache_dir)
     except IdentityMismatchError as error:
-        needed = _needed_options(requested, stored)
+        needed = "" if teacher != stored.teacher else _needed_options(requested, stored)
         raise IdentityMismatchError(f"{error}: {needed}" if needed else str(error)) from None
 
 
 def _needed_options(requested: CacheIdentity, stored: CacheIdentity) -> str:
-    """The options, with the values of the cache, that the settings differ in. Empty if they differ in others alone."""
+    """All options, with the values of the cache, that the settings differ in. Empty if one of them cannot be given."""
     decoders = {name: value for value, name in DECODERS.items()}
     values = vars(stored) | {"decoder": decoders.get(stored.decoder)}
     changed = [name for name in OPTIONS if getattr(stored, name) != getattr(requested, name)]
-    return " ".join(f"{OPTIONS[name]} {values[name]}" for name in changed if values[name] is not None)
+    if "decoder" in changed and values["decoder"] is None:
+        return ""
+    implied = [name for name in changed if values[name] is None]  # by the sampling
+    implied += OF_RANDOM_VIEWS if not stored.num_views else ()
+    return " ".join(f"{OPTIONS[name]} {values[name]}" for name in changed if name not in implied)
 
 
 def provenance(teacher: Teacher) -> dict[str, Any]:

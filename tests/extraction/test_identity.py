@@ -43,6 +43,7 @@ def complaint(config: ExtractConfig) -> str:
         ({"decoder": "nvdec"}, {}, "decoder: pyav-nvdec-1 -> pyav-software-2", "--decoder nvdec"),
         ({"backend": "hdf5"}, {"backend": "webdataset"}, "backend: hdf5 -> webdataset", "--backend hdf5"),
         ({"view_area": 0.1}, {}, "view_area: 0.1 -> 0.35", "--view-area 0.1"),
+        ({"views": 0}, {"seed": 7, "view_area": 0.1}, "view_seed: 0 -> 7; view_area: 0.35 -> 0.1", "--views 0"),
     ],
 )
 def test_the_message_ends_with_the_options_of_the_cache(tmp_path, stored, requested, listed, options):
@@ -59,16 +60,18 @@ def test_these_options_continue_the_cache(tmp_path):
     check_settings(replace(usual, views=0, fps=4.0))
 
 
-def test_another_teacher_alone_needs_no_option_of_these(tmp_path):
-    config = cache_of(tmp_path)
+@pytest.mark.parametrize("changes", [{}, {"views": 0}])
+def test_options_that_would_not_be_enough_are_not_listed(tmp_path, changes):
+    config = replace(cache_of(tmp_path), **changes)
     with pytest.raises(IdentityMismatchError, match=r"or the options that it was made with$"):
         check_teacher_name(config, "another", TEACHER.weights)
 
 
-def test_a_cache_of_a_decoder_that_is_no_more_lists_no_option_for_it(tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"views": 0}])
+def test_a_cache_of_a_decoder_that_is_no_more_lists_none(tmp_path, changes):
     config = ExtractConfig(tmp_path, False, tmp_path / "c")
     claim(config.cache_dir, replace(identity_with(config, TEACHER), decoder="pyav-software-1"))
-    assert complaint(config).endswith("or the options that it was made with")
+    assert complaint(replace(config, **changes)).endswith("or the options that it was made with")
 
 
 def test_every_option_is_one_of_extract_teacher():
